@@ -1,0 +1,1 @@
+"""wl: a PyTorch training run that explains itself."""

@@ -1,0 +1,134 @@
+"""The catalogue: every kind of event, its fields, its version, its upcasters.
+
+An event in memory is a plain tuple ``(kind, version, *fields)``, because millions of them pass
+through a fold; a field that is a vector (ids, values, …) holds the index of a blob of its frame.
+`Kind` says what the fields are called and what they mean. How frames become bytes is `codec`'s
+business; how vectors of many events become one array is `batches`'.
+
+To change the fields of a kind, raise its version and give an upcaster from the old one: logs are
+for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from wl_core.errors import UnsupportedFormatError
+
+FieldType = Literal["text", "int", "float", "bool", "json", "vector", "ids"]
+WireEvent = tuple[Any, ...]
+Upcaster = Callable[[WireEvent], WireEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a kind; ``vector`` and ``ids`` fields are blobs, None where they are absent."""
+
+    name: str
+    type: FieldType
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of event.
+
+    ``key`` is how many leading fields name the series that an event belongs to (signal and
+    origin, say): a fold gets the events of one key together, in the order of the log.
+    ``upcasters[v]`` turns an event of version ``v`` into one of version ``v + 1``.
+    """
+
+    name: str
+    doc: str
+    fields: tuple[Field, ...] = ()
+    key: int = 0
+    version: int = 1
+    upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
+
+    def index(self, name: str) -> int:
+        """Where the field of that name stands in a wire event."""
+        for number, candidate in enumerate(self.fields):
+            if candidate.name == name:
+                return number + 2
+        raise KeyError(f"{self.name} has no field {name!r}")
+
+
+def _kind(name: str, doc: str, fields: str = "", key: int = 0) -> Kind:
+    """Reads ``"signal:text ids:ids"`` as fields, so that the catalogue below reads as a table."""
+    parsed = []
+    for item in fields.split():
+        field_name, _, kind = item.partition(":")
+        parsed.append(Field(field_name, kind))  # type: ignore[arg-type]  # checked by a test
+    return Kind(name, doc, tuple(parsed), key)
+
+
+BUILTIN_KINDS: tuple[Kind, ...] = (
+    # the life of a run
+    _kind("run_started", "A process began to record.", "run_id:text pid:int host:text versions:json resumed:bool"),
+    _kind("run_finished", "Recording ended in order; ``error`` is empty unless it ended by one.", "reason:text error:text"),
+    _kind("step_failed", "An exception left a guard; the frame holds what came before it.", "phase:text error:text traceback:text"),
+    _kind("object_described", "A model, optimizer, loader, … was watched.", "role:text name:text detail:json"),
+    _kind("hyperparameters", "These hyperparameters now have these values.", "values:json who:text"),
+    # what was measured
+    _kind("signal_declared", "A signal exists: its level (sample, instance, step) and role (loss, metric, signal).", "signal:text level:text role:text log:bool detail:json"),
+    _kind("values", "One value per sample.", "signal:text origin:text log:bool ids:ids values:vector", key=2),
+    _kind("instance_values", "One value per instance: instance i belongs to sample ids[batch_idx[i]] and is its annotation_ids[i]-th.", "signal:text origin:text log:bool ids:ids batch_idx:vector annotation_ids:vector values:vector", key=2),
+    _kind("step_values", "One value per step for each named signal.", "names:json values:vector"),
+    _kind("signal_failed", "A user's signal function raised; recorded once per signal.", "signal:text error:text traceback:text"),
+    # the data
+    _kind("exposed", "These samples were handed to the model in this step.", "origin:text ids:ids", key=1),
+    _kind("metadata", "What the data set says of these samples: one list per column.", "origin:text ids:ids columns:json", key=1),
+    _kind("instances_found", "These samples have that many instances.", "origin:text ids:ids counts:vector", key=1),
+    _kind("arrays", "Arrays of samples (no batch_idx) or instances, by content hash; specs[spec_idx[i]] is (dtype, shape) of the i-th.", "field:text origin:text ids:ids batch_idx:vector annotation_ids:vector refs:vector spec_idx:vector specs:json", key=2),
+    # what people decide
+    _kind("tagged", "A tag was put on (add) or taken off samples, or instances when annotation_ids is there.", "tag:text add:bool origin:text ids:ids annotation_ids:vector who:text"),
+    _kind("discarded", "Samples, or instances when annotation_ids is there, were discarded or restored.", "discarded:bool origin:text ids:ids annotation_ids:vector who:text"),
+    _kind("pause_requested", "Somebody asks the training to wait at its next guard.", "who:text"),
+    _kind("resume_requested", "Somebody asks the training to go on.", "who:text"),
+    _kind("paused", "The training waits.", ""),
+    _kind("resumed", "The training goes on.", ""),
+)  # fmt: skip
+
+
+class Catalogue:
+    """The kinds that this process knows: the built-in ones and those that plugins add."""
+
+    def __init__(self, kinds: Iterable[Kind] = BUILTIN_KINDS) -> None:
+        self._kinds: dict[str, Kind] = {}
+        for kind in kinds:
+            self.add(kind)
+
+    def add(self, kind: Kind) -> None:
+        """Adds a kind; a name that is taken by a different kind is a ValueError."""
+        known = self._kinds.get(kind.name)
+        if known is not None and known != kind:
+            raise ValueError(f"the event kind {kind.name!r} exists already, with other fields")
+        self._kinds[kind.name] = kind
+
+    def get(self, name: str) -> Kind | None:
+        return self._kinds.get(name)
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._kinds.values())
+
+    def upcast(self, event: WireEvent) -> WireEvent:
+        """The event in the newest version that this process knows.
+
+        Raises:
+            UnsupportedFormatError: the event is of a newer version than this process knows.
+        """
+        kind = self._kinds.get(event[0])
+        if kind is None or event[1] == kind.version:
+            return event
+        if event[1] > kind.version:
+            raise UnsupportedFormatError(
+                f"this log holds {kind.name} events of version {event[1]}, and this wl reads up to"
+                f" version {kind.version}: read it with a newer wl"
+            )
+        while event[1] < kind.version:
+            event = kind.upcasters[event[1]](event)
+        return event
+
+
+CATALOGUE = Catalogue()
