@@ -91,7 +91,10 @@ class FrameBuilder:
 
     def add(self, kind: str, *fields: Any) -> None:
         """Appends an event of the kind's newest version."""
-        self.events.append((kind, 1, *fields))
+        known = CATALOGUE.get(kind)
+        if known is None:
+            raise KeyError(f"{kind!r} is not an event kind: a plugin adds one by wl_event_kinds")
+        self.events.append((kind, known.version, *fields))
 
     def blob(self, code: str, data: Any) -> int:
         """The index of this blob, which is stored if an equal one is not there yet."""
