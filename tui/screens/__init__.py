@@ -1,0 +1,1 @@
+"""Screens: what a person sees at once, and the keys that act on it."""
