@@ -134,7 +134,7 @@ def test_a_failure_is_a_warning_by_default() -> None:
 
 def test_an_unknown_hook_is_reported_with_the_nearest_name() -> None:
     plugins, failures = quiet()
-    plugins.register(plugin(wl_colums=list, wl_signals=lambda: [len]), "typo")
+    plugins.register(plugin(wl_colums=raises, wl_signals=lambda: [len]), "typo")
     assert failures[0].error.endswith("there is no hook 'wl_colums'. Did you mean 'wl_columns'?")
     assert state(plugins, "typo").state == "degraded"
     assert plugins.collect("wl_signals") == [len], "the rest of the plugin works"
