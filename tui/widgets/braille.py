@@ -1,0 +1,121 @@
+"""Numbers to dots: thinning, rasters and axis labels of a plot drawn in braille characters.
+
+A braille character has 2 x 4 dots, so a plot of ``w`` x ``h`` cells is a picture of ``2w`` x ``4h``
+dots. Everything here is numpy on plain arrays; `CurvePlot` gives it colours and keys.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Dots = npt.NDArray[np.bool_]
+
+BRAILLE = 0x2800
+_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Thinned:
+    """One value range per dot column, each ``[columns]``, NaN where there is nothing.
+
+    ``low`` and ``high`` keep the extremes of all points that share a dot column, so that a spike
+    of one step among ten thousand is still drawn; ``last`` is where the next column joins on.
+    """
+
+    low: Floats
+    high: Floats
+    last: Floats
+
+
+def thin(x: Floats, y: Floats, x_range: tuple[float, float], columns: int) -> Thinned:
+    """Points to dot columns; sparse points are joined by straight lines."""
+    first, stop = np.searchsorted(x, x_range)
+    x, y = x[max(0, first - 1) : stop + 1], y[max(0, first - 1) : stop + 1]
+    finite = np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if len(x) < 2 * columns:
+        return _join(x, y, x_range, columns)
+    left, right = x_range
+    bins = np.clip(((x - left) / (right - left) * columns).astype(np.int64), 0, columns - 1)
+    starts = np.flatnonzero(np.r_[True, np.diff(bins) > 0])
+    out = Thinned(*(np.full(columns, np.nan) for _ in range(3)))
+    at = bins[starts]
+    out.low[at] = np.minimum.reduceat(y, starts)
+    out.high[at] = np.maximum.reduceat(y, starts)
+    out.last[at] = y[np.r_[starts[1:], len(y)] - 1]
+    return out
+
+
+def _join(x: Floats, y: Floats, x_range: tuple[float, float], columns: int) -> Thinned:
+    at = np.linspace(*x_range, columns)
+    if not len(x):
+        line = np.full(columns, np.nan)
+    else:
+        line = np.interp(at, x, y, left=np.nan, right=np.nan)
+        # A point between two dot columns, and above all a lone one, must not fall through.
+        nearest = np.clip(np.rint((x - at[0]) / (at[-1] - at[0]) * (columns - 1)), -1, columns)
+        inside = (nearest >= 0) & (nearest < columns)
+        line[nearest[inside].astype(np.intp)] = y[inside]
+    return Thinned(line, line, line)
+
+
+def line_dots(line: Thinned, y_range: tuple[float, float], rows: int) -> Dots:
+    """Dots ``[rows, columns]`` of a line; each column reaches to where the one before ended."""
+    before = np.r_[np.nan, line.last[:-1]]
+    dots = fill_dots(np.fmin(line.low, before), np.fmax(line.high, before), y_range, rows)
+    dots[:, np.isnan(line.high)] = False
+    return dots
+
+
+def fill_dots(low: Floats, high: Floats, y_range: tuple[float, float], rows: int) -> Dots:
+    """Dots ``[rows, columns]`` from ``low`` to ``high`` in every column; NaN columns stay empty."""
+    bottom, top = y_range
+
+    def to_row(values: Floats) -> Floats:
+        scaled = (rows - 1) * (1 - (values - bottom) / (top - bottom))
+        return np.rint(np.nan_to_num(scaled, nan=-1.0, posinf=rows, neginf=-1.0))
+
+    row = np.arange(rows)[:, None]
+    filled: Dots = (row >= to_row(high)) & (row <= to_row(low))
+    filled &= ~np.isnan(high) & ~np.isnan(low)
+    return filled
+
+
+def band_dots(low: Floats, high: Floats, y_range: tuple[float, float], rows: int) -> Dots:
+    """A band as a sparse checker of dots, so that lines stay readable in front of it."""
+    dots = fill_dots(low, high, y_range, rows)
+    row, column = np.indices(dots.shape)
+    dots &= (row % 4 == 0) & (column % 4 == 0) | (row % 4 == 2) & (column % 4 == 2)
+    return dots
+
+
+def to_cells(dots: Dots) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Dots ``[4h, 2w]`` to braille bit patterns ``[h, w]`` and the number of dots in each."""
+    rows, columns = dots.shape
+    cells = dots.reshape(rows // 4, 4, columns // 2, 2).transpose(0, 2, 1, 3)
+    return (cells * _BITS).sum((2, 3), dtype=np.int32), cells.sum((2, 3), dtype=np.int32)
+
+
+def nice_ticks(low: float, high: float, count: int) -> list[float]:
+    """About ``count`` round numbers from ``low`` to ``high``."""
+    span = high - low
+    if not (span > 0 and math.isfinite(span)):
+        return [low]
+    raw = span / max(1, count)
+    magnitude = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [tick * step for tick in range(first, last + 1)] or [low]
+
+
+def tick_label(value: float) -> str:
+    """A number in at most seven characters."""
+    size = abs(value)
+    if size and (size >= 1e6 or size < 1e-3):
+        return f"{value:.0e}".replace("e+0", "e").replace("e-0", "e-")
+    return f"{value / 1000:.4g}k" if size >= 10_000 else f"{value:.4g}"
