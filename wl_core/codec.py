@@ -35,7 +35,7 @@ _DTYPES = {
     code: np.dtype("V16" if code == "V16" else "?" if code == "b1" else f"<{code}")
     for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "V16")
 }
-_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_CODES = {dtype.str: code for code, dtype in _DTYPES.items()}
 
 
 @dataclass(slots=True)
@@ -82,19 +82,17 @@ class DamagedFrame:
 class FrameBuilder:
     """Collects events and their vectors; equal vectors are kept once."""
 
-    __slots__ = ("blobs", "events", "_index")
+    __slots__ = ("_index", "_versions", "blobs", "events")
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue = CATALOGUE) -> None:
+        self._versions = catalogue.versions
         self.blobs: list[Any] = []
         self.events: list[WireEvent] = []
         self._index: dict[tuple[str, Any], int] = {}
 
     def add(self, kind: str, *fields: Any) -> None:
         """Appends an event of the kind's newest version."""
-        known = CATALOGUE.get(kind)
-        if known is None:
-            raise KeyError(f"{kind!r} is not an event kind: a plugin adds one by wl_event_kinds")
-        self.events.append((kind, known.version, *fields))
+        self.events.append((kind, self._versions[kind], *fields))
 
     def blob(self, code: str, data: Any) -> int:
         """The index of this blob, which is stored if an equal one is not there yet."""
@@ -107,10 +105,10 @@ class FrameBuilder:
 
     def vector(self, array: npt.NDArray[Any]) -> int:
         """Stores a vector of any numeric dtype, little-endian."""
-        code = _CODES.get(array.dtype)
+        code = _CODES.get(array.dtype.str)
         if code is None:
             array = array.astype(array.dtype.newbyteorder("<"))
-            code = _CODES[array.dtype]
+            code = _CODES[array.dtype.str]
         return self.blob(code, array.tobytes())
 
     def ids(self, ids: Sequence[SampleId]) -> int:

@@ -96,6 +96,7 @@ class Catalogue:
 
     def __init__(self, kinds: Iterable[Kind] = BUILTIN_KINDS) -> None:
         self._kinds: dict[str, Kind] = {}
+        self.versions: dict[str, int] = {}
         for kind in kinds:
             self.add(kind)
 
@@ -105,6 +106,7 @@ class Catalogue:
         if known is not None and known != kind:
             raise ValueError(f"the event kind {kind.name!r} exists already, with other fields")
         self._kinds[kind.name] = kind
+        self.versions[kind.name] = kind.version
 
     def get(self, name: str) -> Kind | None:
         return self._kinds.get(name)

@@ -1,0 +1,128 @@
+"""The tail file: what was recorded and is not in the log yet, safe from the death of the process.
+
+LMDB's commit waits for the disk, which a training step must not. So a step is first written here,
+with one write call and no fsync: the page cache survives the process. The commit thread moves it
+to the log; after a crash `read_tails` gives back what it had not moved (G2). Two files take turns,
+so that one can be emptied while the other grows.
+
+    file   = b"WLTAIL01" + writer (8 bytes) + records
+    record = length, crc32, number, count, frame length, frame, arrays
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgpack
+
+from wl_core.errors import LogWriteError
+
+_MAGIC = b"WLTAIL01"
+_HEAD = struct.Struct("<II")
+_BODY = struct.Struct("<QII")
+_ROTATE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One frame on its way to the log, with the arrays that its events name.
+
+    ``number`` counts the writer's frames from 1; ``count`` is the frame's number of events.
+    """
+
+    writer: bytes
+    number: int
+    count: int
+    frame: bytes
+    arrays: Sequence[tuple[bytes, bytes]] = ()
+
+
+class Tail:
+    """The writing end; `append` is called by the recording thread, the rest by the commit thread."""
+
+    def __init__(self, directory: Path, writer: bytes) -> None:
+        self._paths = [directory / f"tail-{writer.hex()}-{n}" for n in (0, 1)]
+        self._header = _MAGIC + writer
+        self._files = [os.open(p, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644) for p in self._paths]
+        for file in self._files:
+            os.ftruncate(file, 0)
+            os.write(file, self._header)
+        self._active = 0
+        self._size = 0
+
+    def append(self, entry: Entry) -> None:
+        """Writes one record with one call.
+
+        Raises:
+            LogWriteError: the disk refused; the record is not there, not even in part.
+        """
+        arrays = msgpack.packb(entry.arrays) if entry.arrays else b""
+        body = _BODY.pack(entry.number, entry.count, len(entry.frame))
+        crc = zlib.crc32(arrays, zlib.crc32(entry.frame, zlib.crc32(body)))
+        length = _BODY.size + len(entry.frame) + len(arrays)
+        file = self._files[self._active]
+        want = _HEAD.size + length
+        try:
+            written = os.writev(file, (_HEAD.pack(length, crc), body, entry.frame, arrays))
+            if written != want:
+                raise OSError(f"only {written} of {want} bytes could be written")
+        except OSError as error:
+            os.ftruncate(file, len(self._header) + self._size)
+            raise LogWriteError(f"{self._paths[self._active]} cannot be written: {error}") from error
+        self._size += want
+
+    def turn(self) -> int | None:
+        """Lets new records go to the other file if this one is long; gives the one to `empty`."""
+        if self._size < _ROTATE_BYTES:
+            return None
+        full, self._active, self._size = self._active, 1 - self._active, 0
+        return full
+
+    def empty(self, which: int) -> None:
+        """Forgets the records of a file that is not written to, after they are in the log."""
+        os.ftruncate(self._files[which], len(self._header))
+
+    def close(self, *, remove: bool) -> None:
+        """Closes the files; ``remove`` once all their records are in the log."""
+        for file, path in zip(self._files, self._paths, strict=True):
+            os.close(file)
+            if remove:
+                path.unlink(missing_ok=True)
+
+
+def tail_paths(directory: Path) -> list[Path]:
+    """The tail files that lie in a directory."""
+    return sorted(directory.glob("tail-*-[01]"))
+
+
+def read_tails(directory: Path) -> Iterator[Entry]:
+    """The whole records of all tails of a directory, each writer's in order.
+
+    A record that a dying process or machine left unfinished ends its file: nothing after it can
+    have been acknowledged.
+    """
+    entries = [entry for path in tail_paths(directory) for entry in _read(path)]
+    yield from sorted(entries, key=lambda entry: (entry.writer, entry.number))
+
+
+def _read(path: Path) -> Iterator[Entry]:
+    data = memoryview(path.read_bytes())
+    if bytes(data[:8]) != _MAGIC or len(data) < 16:
+        return
+    writer, at = bytes(data[8:16]), 16
+    while at + _HEAD.size <= len(data):
+        length, crc = _HEAD.unpack_from(data, at)
+        body = data[at + _HEAD.size : at + _HEAD.size + length]
+        if len(body) < max(length, _BODY.size) or zlib.crc32(body) != crc:
+            return
+        number, count, size = _BODY.unpack_from(body)
+        frame = bytes(body[_BODY.size : _BODY.size + size])
+        rest = body[_BODY.size + size :]
+        arrays = msgpack.unpackb(rest, use_list=False) if len(rest) else ()
+        yield Entry(writer, number, count, frame, arrays)
+        at += _HEAD.size + length
