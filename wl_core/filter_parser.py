@@ -1,0 +1,279 @@
+"""Reads the text of a filter into a tree; what the tree means is `wl_core.filters`' business.
+
+    expression  = conjunction { "or" conjunction }
+    conjunction = negation { "and" negation }
+    negation    = "not" negation | "(" expression ")" | test
+    test        = operand COMPARE operand { COMPARE operand }      0.1 < loss < 0.5
+                | column "contains" text                           tags contains "blurry"
+                | column "in" "[" literal { "," literal } "]"      place in ["a1", "a2"]
+                | column "is" [ "not" ] "empty"
+                | column                                           a flag that is set
+    operand     = column | number | text
+    COMPARE     = "==" | "!=" | "<" | "<=" | ">" | ">="
+
+A column is written as it is when it is made of letters, digits and ``_ / . -`` (begins with a
+letter or ``_``, does not end in ``-``), and in backquotes otherwise. Text stands in single or
+double quotes, with no escapes; numbers may be ``inf`` and ``nan``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from wl_core.errors import FilterError, nearest
+
+TokenKind = Literal["number", "text", "column", "keyword", "symbol", "end"]
+
+# Far beyond what anyone types, far below Python's own limit.
+MAX_DEPTH = 100
+
+KEYWORDS = frozenset({"and", "or", "not", "contains", "in", "is"})
+# Each comparison, and the same one read from right to left.
+MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_HINTS = {
+    "=": "write == to compare",
+    "&": "write and",
+    "&&": "write and",
+    "|": "write or",
+    "||": "write or",
+    "!": "write not",
+    "~": "write not",
+    "'": "this text has no closing '",
+    '"': 'this text has no closing "',
+    "`": "this column name has no closing `",
+}
+_TOKEN = re.compile(
+    r"""\s*(?:
+      (?P<number>[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?:inf|nan)(?![\w/.-]))(?![\w/.]))
+    | (?P<word>[^\W\d][\w/.]*(?:-+[\w/.]+)*)
+    | `(?P<quoted>[^`]+)`
+    | '(?P<single>[^']*)' | "(?P<double>[^"]*)"
+    | (?P<symbol>==|!=|<=|>=|<|>|\(|\)|\[|\]|,)
+    | (?P<end>$)
+    | (?P<wrong>&&|\|\||.)
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: TokenKind
+    value: Any
+    offset: int
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    value: float | int | str
+    offset: int
+
+
+Operand = Column | Constant
+
+
+@dataclass(frozen=True, slots=True)
+class Junction:
+    """All (``and``) or any (``or``) of the parts."""
+
+    all: bool
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    part: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``column OPERATOR right``; ``0.5 < loss`` is mirrored; a chain is a junction of these."""
+
+    column: Column
+    operator: str
+    offset: int
+    right: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One column by itself: is it set, is it empty, does it contain, is it one of."""
+
+    column: Column
+    kind: Literal["flag", "empty", "contains", "in"]
+    offset: int
+    values: tuple[float | int | str, ...] = ()
+
+
+Node = Junction | Not | Comparison | Test
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    position = 0
+    while True:
+        match = _TOKEN.match(text, position)
+        assert match is not None, "the last alternatives match anything"
+        kind = str(match.lastgroup)
+        value, position = match[kind], match.end()
+        offset = match.start(kind) - (kind in ("quoted", "single", "double"))
+        shown = text[offset:position]
+        if kind == "wrong":
+            hint = _HINTS.get(value, "put names that hold such characters in `backquotes`")
+            raise FilterError(f"cannot read {value!r} here: {hint}", text, offset)
+        if kind == "end":
+            yield _Token("end", "", len(text), "the end")
+            return
+        if kind == "number":
+            yield _Token("number", _number(value), offset, shown)
+        elif kind == "word":
+            yield _Token("keyword" if value in KEYWORDS else "column", value, offset, shown)
+        elif kind == "quoted":
+            yield _Token("column", value, offset, shown)
+        else:
+            yield _Token("symbol" if kind == "symbol" else "text", value, offset, shown)
+
+
+def _number(text: str) -> float | int:
+    """Integers that fit a column stay integers, so that ids above 2**53 compare exactly."""
+    value = float(text)
+    return int(text) if abs(value) < 2**64 and text.lstrip("+-").isdigit() else value
+
+
+class Parser:
+    """Recursive descent, one method per rule of the grammar."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.columns: list[str] = []
+        self._tokens = list(_tokens(text))
+        self._next = 0
+        self._depth = 0
+
+    def parse(self) -> Node:
+        if not self.text.strip():
+            self._fail("the filter is empty: write a comparison such as loss > 0.5")
+        root = self._junction("or", self._conjunction)
+        if not self._take("end"):
+            self._expected("and, or or the end", after="a complete comparison")
+        return root
+
+    @property
+    def _token(self) -> _Token:
+        return self._tokens[self._next]
+
+    def _take(self, kind: TokenKind, *values: str) -> _Token | None:
+        """The next token if it is of that kind (and value), which is then behind us."""
+        token = self._token
+        if token.kind != kind or (values and token.value not in values):
+            return None
+        self._next += 1
+        return token
+
+    def _conjunction(self) -> Node:
+        return self._junction("and", self._negation)
+
+    def _junction(self, word: str, part: Callable[[], Node]) -> Node:
+        parts = [part()]
+        while self._take("keyword", word):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else Junction(word == "and", tuple(parts))
+
+    def _negation(self) -> Node:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            self._fail(f"parentheses and nots are nested deeper than {MAX_DEPTH}")
+        if self._take("keyword", "not"):
+            node: Node = Not(self._negation())
+        elif self._take("symbol", "("):
+            node = self._junction("or", self._conjunction)
+            if not self._take("symbol", ")"):
+                self._expected("')'")
+        else:
+            node = self._test()
+        self._depth -= 1
+        return node
+
+    def _test(self) -> Node:
+        left = self._operand()
+        if self._token.kind == "symbol" and self._token.value in MIRRORED:
+            return self._chain(left)
+        if isinstance(left, Constant):
+            self._expected("a comparison (== != < <= > >=)", after="a value")
+        if token := self._take("keyword", "contains"):
+            return self._contains(left, token)
+        if token := self._take("keyword", "in"):
+            return Test(left, "in", token.offset, self._list())
+        if token := self._take("keyword", "is"):
+            return self._is_empty(left, token)
+        if self._token.kind == "keyword" and self._token.value == "not":
+            self._fail("'not' stands before what it negates: not place in [...]")
+        return Test(left, "flag", left.offset)
+
+    def _chain(self, left: Operand) -> Node:
+        parts: list[Node] = []
+        while token := self._take("symbol", *MIRRORED):
+            right = self._operand()
+            if isinstance(left, Column):
+                parts.append(Comparison(left, token.value, token.offset, right))
+            elif isinstance(right, Column):
+                parts.append(Comparison(right, MIRRORED[token.value], token.offset, left))
+            else:
+                raise FilterError("one side must be a column", self.text, token.offset)
+            left = right
+        return parts[0] if len(parts) == 1 else Junction(True, tuple(parts))
+
+    def _contains(self, column: Column, token: _Token) -> Node:
+        text = self._take("text")
+        if text is None:
+            self._expected("a text in quotes", after="contains")
+        return Test(column, "contains", token.offset, (text.value,))
+
+    def _is_empty(self, column: Column, token: _Token) -> Node:
+        negated = self._take("keyword", "not")
+        if not self._take("column", "empty"):
+            self._expected("'empty' or 'not empty'", after="is")
+        test = Test(column, "empty", token.offset)
+        return Not(test) if negated else test
+
+    def _list(self) -> tuple[float | int | str, ...]:
+        if not self._take("symbol", "["):
+            self._expected("a list such as ['a', 'b']", after="in")
+        values = []
+        while True:
+            token = self._take("number") or self._take("text")
+            if token is None:
+                self._expected("a number or a text in quotes")
+            values.append(token.value)
+            if self._take("symbol", "]"):
+                return tuple(values)
+            if not self._take("symbol", ","):
+                self._expected("',' or ']'")
+
+    def _operand(self) -> Operand:
+        if token := self._take("column"):
+            self.columns.append(token.value)
+            return Column(token.value, token.offset)
+        token = self._take("number") or self._take("text")
+        if token is None:
+            self._expected("a column, a number or a text in quotes")
+        return Constant(token.value, token.offset)
+
+    def _expected(self, what: str, after: str = "") -> NoReturn:
+        token = self._token
+        hint = ""
+        if token.kind == "column":
+            hint = nearest(token.value.lower(), KEYWORDS)
+        self._fail(f"expected {what}{after and f' after {after}'}, but found {token.shown}.{hint}")
+
+    def _fail(self, message: str) -> NoReturn:
+        raise FilterError(message, self.text, self._token.offset)
