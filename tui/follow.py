@@ -1,0 +1,244 @@
+"""The follower: one thread that owns the run, reads what is new and answers questions about it.
+
+No other thread ever touches the `Run`, so nothing needs a lock: the event loop gets `News`, which
+nobody changes any more, and asks for everything else with `Follower.ask`. While nothing is written
+the follower only looks whether something was. What a screen does with the news is its own business.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from textual.message import Message
+
+from wl_core.codec import DamagedFrame, Event, frame_events
+
+if TYPE_CHECKING:
+    from wl_core.run import Curve, Parked, Run, RunStatus
+    from wl_core.table import Table
+
+Answer = TypeVar("Answer")
+INTERVAL = 0.25  # seconds between looks at the log
+TAIL = 1_000  # events that the tail remembers
+PACE_WINDOW = 10.0  # seconds over which steps per second are measured
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class News:
+    """The run as it is now; ``events`` are those since the last news, the newest `TAIL` of them."""
+
+    status: RunStatus
+    position: int
+    log_position: int
+    steps_per_second: float | None
+    samples: Table
+    curves: Mapping[str, Curve]
+    events: Sequence[Event]
+    parked: Sequence[Parked]
+
+    @property
+    def step(self) -> int:
+        return self.status.step
+
+    @property
+    def behind(self) -> int:
+        """Events that are in the log and not yet in the views."""
+        return max(0, self.log_position - self.position)
+
+
+class Advanced(Message):
+    """There is news; whoever has shown it calls ``Follower.shown``."""
+
+    def __init__(self, news: News) -> None:
+        super().__init__()
+        self.news = news
+
+
+class RunGone(Message):
+    """The run directory was removed; what was read of it can still be looked at."""
+
+
+class FollowerDied(Message):
+    """The follower met an error that it cannot go on from."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+        self.traceback = "".join(traceback.format_exception(error))
+
+
+class Pace:
+    """Steps per second over the last few seconds of watching."""
+
+    def __init__(self, window: float = PACE_WINDOW) -> None:
+        self._window = window
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def see(self, now: float, step: int) -> None:
+        self._seen.append((now, step))
+        while now - self._seen[0][0] > self._window:
+            self._seen.popleft()
+
+    @property
+    def steps_per_second(self) -> float | None:
+        """None until a second has been watched."""
+        if not self._seen:
+            return None
+        (first, low), (last, high) = self._seen[0], self._seen[-1]
+        return (high - low) / (last - first) if last - first >= 1 else None
+
+
+@dataclass(slots=True)
+class _Question:
+    job: Callable[[Run], Any]
+    answer: Future[Any]
+
+
+class Follower(threading.Thread):
+    """Opens a run and follows it until `close`.
+
+    Args:
+        open_run: opens the run; called in the follower's thread, which alone uses what it returns.
+        post: takes a message from any thread, as ``App.post_message`` does.
+    """
+
+    def __init__(
+        self,
+        open_run: Callable[[], Run],
+        post: Callable[[Message], object],
+        interval: float = INTERVAL,
+    ) -> None:
+        super().__init__(name="wl-follower", daemon=True)
+        self._open_run = open_run
+        self._post = post
+        self._interval = interval
+        self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
+        self._nothing_unshown = threading.Event()
+        self._nothing_unshown.set()
+        self._closed = False
+        self._gone = False
+        self._tail: deque[Event] = deque(maxlen=TAIL)
+        self._tail_position: int | None = None
+        self._last_status: RunStatus | None = None
+        self._pending = True  # there is something that no news has told yet
+        self._pace = Pace()
+
+    # Called from the event loop
+
+    def ask(self, job: Callable[[Run], Answer]) -> Future[Answer]:
+        """Run ``job`` in the follower's thread; a question cancelled in time is never asked."""
+        answer: Future[Answer] = Future()
+        if self._closed:
+            answer.cancel()
+        else:
+            self._questions.put(_Question(job, answer))
+        return answer
+
+    def shown(self) -> None:
+        """The last news is on the screen: the next may come."""
+        self._nothing_unshown.set()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """End the thread, which closes the run."""
+        self._closed = True
+        self._questions.put(None)
+        self.join(timeout)
+
+    # The thread
+
+    def run(self) -> None:
+        try:
+            with closing(self._open_run()) as run:
+                self._follow(run)
+        except Exception as error:  # noqa: BLE001  # a dead follower must say so, on the screen
+            self._closed = True
+            self._refuse_questions()
+            self._post(FollowerDied(error))
+
+    def _follow(self, run: Run) -> None:
+        next_look = time.monotonic()
+        while True:
+            wait = next_look - time.monotonic()
+            if wait > 0:
+                try:
+                    question = self._questions.get(timeout=wait)
+                except queue.Empty:
+                    continue
+                if question is None:
+                    return
+                _answer(question, run)
+            else:
+                behind = self._look(run)
+                next_look = time.monotonic() + (0.0 if behind else self._interval)
+
+    def _refuse_questions(self) -> None:
+        while not self._questions.empty():
+            question = self._questions.get()
+            if question is not None:
+                question.answer.cancel()
+
+    def _look(self, run: Run) -> bool:
+        """Fold one bite of what is new and tell; True when there is more to fold."""
+        if self._gone:
+            return False
+        if not run.path.exists():
+            self._gone = True
+            self._post(RunGone())
+            return False
+        new = run.refresh()
+        status = run.status()
+        self._pace.see(time.monotonic(), status.step)
+        if new or status != self._last_status:
+            self._pending = True
+            self._last_status = status
+        if new:
+            self._read_tail(run)
+        if self._pending and self._nothing_unshown.is_set():
+            self._nothing_unshown.clear()
+            self._pending = False
+            self._post(Advanced(self._news(run, status)))
+        return False
+
+    def _read_tail(self, run: Run) -> None:
+        start = self._tail_position
+        if start is None or run.position - start > TAIL:
+            start = max(0, run.position - TAIL)
+        for frame in run.log.frames(start, run.position):
+            if isinstance(frame, DamagedFrame):
+                continue  # named in the status by its projection, and by `wl verify`
+            self._tail.extend(frame_events(frame))
+        self._tail_position = run.position
+
+    def _news(self, run: Run, status: RunStatus) -> News:
+        events = tuple(self._tail)
+        self._tail.clear()
+        return News(
+            status=status,
+            position=run.position,
+            log_position=run.log.next_position,
+            steps_per_second=self._pace.steps_per_second,
+            samples=run.samples(),
+            curves=run.curves(),
+            events=events,
+            parked=tuple(run.parked),
+        )
+
+
+def _answer(question: _Question, run: Run) -> None:
+    if not question.answer.set_running_or_notify_cancel():
+        return
+    try:
+        answer = question.job(run)
+    except Exception as error:  # noqa: BLE001  # it is the asker's error and reaches the asker
+        question.answer.set_exception(error)
+    else:
+        question.answer.set_result(answer)

@@ -1,0 +1,101 @@
+"""Pane: a part of the main screen; plugins add theirs by the hook ``wl_tui_panes``.
+
+A pane is told when the run has news and which sample is chosen, and asks the run for everything
+else by `Pane.ask`. Where panes stand and which are in sight is the main screen's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar, cast
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tui.follow import News
+
+if TYPE_CHECKING:
+    from tui.app import WlApp
+    from wl_core.run import Run
+
+Answer = TypeVar("Answer")
+
+
+class SampleKey(NamedTuple):
+    """Who a sample is: ids are known within their origin only, and ``1`` is not ``"1"``."""
+
+    origin: str
+    sample_id: int | str
+
+    def __str__(self) -> str:
+        return f"{self.origin} / {self.sample_id}"
+
+
+class Pane(Vertical):
+    """One titled part of the main screen.
+
+    Subclasses set ``title``, yield their widgets from `compose_body` and override what they want
+    to hear of. All methods are called on the event loop: do slow work in a job given to `ask`.
+    """
+
+    title: ClassVar[str] = ""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(id=f"pane-{number}")
+        self.number = number
+        self.sample: SampleKey | None = None
+        self._heading = ""
+
+    def compose(self) -> ComposeResult:
+        yield Static(classes="pane--title")
+        yield from self.compose_body()
+
+    def compose_body(self) -> ComposeResult:
+        """The widgets below the title line."""
+        raise NotImplementedError
+
+    def run_changed(self, news: News) -> None:
+        """The run has news; called at most four times a second, also while out of sight."""
+
+    def sample_chosen(self, sample: SampleKey | None) -> None:
+        """The cursor came to rest on that sample; ``self.sample`` is set already."""
+
+    def came_into_sight(self) -> None:
+        """The pane is shown again, or was resized from nothing."""
+
+    @property
+    def in_sight(self) -> bool:
+        return self.is_mounted and self.display and self.size.height > 0
+
+    async def ask(self, job: Callable[[Run], Answer]) -> Answer:
+        """What ``job`` returns, run in the thread that owns the run; errors come out here."""
+        return await asyncio.wrap_future(cast("WlApp", self.app).follower.ask(job))
+
+    def set_heading(self, text: str) -> None:
+        """What the title line says after the pane's name."""
+        if text != self._heading:
+            self._heading = text
+            self._show_title()
+
+    def focus_body(self) -> None:
+        """Give the focus to the first widget that takes it."""
+        for widget in self.query(Widget):
+            if widget.focusable:
+                widget.focus()
+                return
+
+    def on_mount(self) -> None:
+        self._show_title()
+
+    def on_show(self) -> None:
+        self.came_into_sight()
+
+    def _show_title(self) -> None:
+        parts: list[str | tuple[str, str]] = [(f" {self.number} {self.title} ", "bold")]
+        if self._heading:
+            parts.append((f" {self._heading}", "dim"))
+        self.query_one(".pane--title", Static).update(Content.assemble(*parts))

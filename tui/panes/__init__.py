@@ -1,0 +1,1 @@
+"""The built-in panes; they use what `tui.pane.Pane` gives to anyone."""

@@ -1,0 +1,93 @@
+"""The instances of the chosen sample: one row per object, with its own signals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.message import Message
+
+from tui.follow import News
+from tui.pane import Pane, SampleKey
+from tui.sample_table import WHO
+from tui.widgets.table import VirtualTable
+from wl_core.table import Table
+
+if TYPE_CHECKING:
+    from wl_core.run import Run
+
+ANNOTATION_ID = "annotation_id"
+
+
+def load_instances(run: Run, sample: SampleKey) -> Table:
+    """The instances of one sample without the columns that name the sample."""
+    table = run.instances(sample.sample_id, sample.origin)
+    return Table(tuple(column for column in table if column.name not in WHO))
+
+
+class InstancesPane(Pane):
+    """Follows the chosen sample; loads only while in sight."""
+
+    title: ClassVar[str] = "Instances"
+
+    class Chosen(Message):
+        """The cursor stands on an instance of the chosen sample."""
+
+        def __init__(self, annotation_id: int | None) -> None:
+            super().__init__()
+            self.annotation_id = annotation_id
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self._shown: SampleKey | None = None
+        self._step = 0
+
+    def compose_body(self) -> ComposeResult:
+        yield VirtualTable(fixed=1, widget_id="instances")
+
+    @property
+    def table(self) -> VirtualTable:
+        return self.query_one("#instances", VirtualTable)
+
+    @property
+    def annotation_id(self) -> int | None:
+        """The instance under the cursor."""
+        row = self.table.cursor_row
+        if row is None or self._shown != self.sample:
+            return None
+        value = self.table.table.column(ANNOTATION_ID).cell(row)
+        return value if isinstance(value, int) else None
+
+    def run_changed(self, news: News) -> None:
+        self._step = news.step
+        self._load_if_seen()
+
+    def sample_chosen(self, sample: SampleKey | None) -> None:
+        self._load_if_seen()
+
+    def came_into_sight(self) -> None:
+        self._load_if_seen()
+
+    def _load_if_seen(self) -> None:
+        if self.in_sight and self.sample is not None:
+            self._load(self.sample)
+
+    @work(exclusive=True, group="instances")
+    async def _load(self, sample: SampleKey) -> None:
+        table = await self.ask(lambda run: load_instances(run, sample))
+        if sample == self._shown:
+            self.table.set_table(table, self._step)
+        else:
+            self._shown = sample
+            self.table.show_other(table, self._step)
+        self.set_heading(f"{len(table)} of {sample}")
+
+    @on(VirtualTable.Highlighted, "#instances")
+    def _row_highlighted(self, event: VirtualTable.Highlighted) -> None:
+        event.stop()
+        self.post_message(self.Chosen(self.annotation_id))
+
+    @on(VirtualTable.Ordered, "#instances")
+    def _ordered(self, event: VirtualTable.Ordered) -> None:
+        event.stop()

@@ -1,0 +1,79 @@
+"""The chosen sample's image with ground truth, prediction and the chosen instance over it."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+
+from tui.follow import News
+from tui.pane import Pane, SampleKey
+from tui.scene import Scene, load_scene
+from tui.widgets.image import GROUND_TRUTH, PREDICTION, OverlayImage
+
+RELOAD = 1.0  # seconds between looks for a newer prediction
+
+
+class PicturePane(Pane):
+    """Follows the chosen sample; loads only while in sight."""
+
+    title: ClassVar[str] = "Image"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self._scene: Scene | None = None
+        self._annotation_id: int | None = None
+        self._loaded_at = 0.0
+
+    def compose_body(self) -> ComposeResult:
+        yield OverlayImage(widget_id="picture")
+
+    @property
+    def image(self) -> OverlayImage:
+        return self.query_one("#picture", OverlayImage)
+
+    def run_changed(self, news: News) -> None:
+        if time.monotonic() - self._loaded_at >= RELOAD:
+            self._load_if_seen()
+
+    def sample_chosen(self, sample: SampleKey | None) -> None:
+        self._annotation_id = None
+        self._load_if_seen()
+
+    def came_into_sight(self) -> None:
+        self._load_if_seen()
+
+    def instance_chosen(self, annotation_id: int | None) -> None:
+        """Point out one instance of the ground truth."""
+        if annotation_id != self._annotation_id:
+            self._annotation_id = annotation_id
+            self._draw()
+
+    def cycle_overlays(self) -> None:
+        """Both, ground truth alone, prediction alone, none."""
+        hidden = self.image.hidden & {GROUND_TRUTH, PREDICTION}
+        order: list[set[str]] = [set(), {PREDICTION}, {GROUND_TRUTH}, {GROUND_TRUTH, PREDICTION}]
+        following = order[(order.index(hidden) + 1) % len(order)]
+        for name in hidden ^ following:
+            self.image.action_switch_overlay(name)
+
+    def _load_if_seen(self) -> None:
+        if self.in_sight and self.sample is not None:
+            self._loaded_at = time.monotonic()
+            self._load(self.sample)
+
+    @work(exclusive=True, group="picture")
+    async def _load(self, sample: SampleKey) -> None:
+        before = self._scene
+        self._scene = await self.ask(lambda run: load_scene(run, sample, before))
+        self._draw()
+
+    def _draw(self) -> None:
+        scene = self._scene
+        if scene is None:
+            return
+        overlays = scene.overlays(self._annotation_id)
+        self.image.set_image(scene.image, overlays, "; ".join(scene.notes))
+        self.set_heading(str(scene.sample))

@@ -1,0 +1,138 @@
+"""The samples: sorted and filtered, one of them chosen for the other panes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.timer import Timer
+
+from tui.follow import News
+from tui.pane import Pane, SampleKey
+from tui.sample_table import key_of, signals_first
+from tui.widgets.filter_bar import FilterBar
+from tui.widgets.table import VirtualTable
+from tui.words import age
+from wl_core.errors import FilterError
+from wl_core.filters import Filter
+
+if TYPE_CHECKING:
+    from wl_core.table import Table
+
+REST = 0.06  # seconds that the cursor must rest on a row before the other panes load it
+
+
+class SamplesPane(Pane):
+    """The table of samples with its filter line."""
+
+    title: ClassVar[str] = "Samples"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
+
+    class Chosen(Message):
+        """The cursor rests on a sample (None: there is none)."""
+
+        def __init__(self, sample: SampleKey | None) -> None:
+            super().__init__()
+            self.sample = sample
+
+    class Opened(Message):
+        """Enter on a sample: its details are wanted."""
+
+        def __init__(self, sample: SampleKey) -> None:
+            super().__init__()
+            self.sample = sample
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self._rest: Timer | None = None
+        self._filter: Filter | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield FilterBar()
+        yield VirtualTable(fixed=2, widget_id="samples")
+
+    @property
+    def table(self) -> VirtualTable:
+        return self.query_one("#samples", VirtualTable)
+
+    @property
+    def filter_bar(self) -> FilterBar:
+        return self.query_one(FilterBar)
+
+    @property
+    def rows(self) -> Table:
+        return self.table.table
+
+    def run_changed(self, news: News) -> None:
+        self.table.set_table(signals_first(news.samples, news.curves), news.step)
+        self._say()
+
+    def _say(self) -> None:
+        """How many rows, in what order, and how old that order is."""
+        table, said = self.table, []
+        shown, total = table.row_count, len(table.table)
+        said.append(f"{shown} of {total}" if self._filter else f"{total}")
+        column = table.column_under_cursor
+        if table.sort_key is not None:
+            said.append(f"by {table.sort_key.column}")
+        elif column is not None:
+            said.append(column.name)
+        if table.order_age is not None and table.order_age[0]:
+            new = f", {table.rows_not_ordered} new" if table.rows_not_ordered else ""
+            said.append(f"order {age(*table.order_age)}{new}: r re-sorts")
+        self.set_heading(" · ".join(said))
+
+    # Choosing
+
+    @on(VirtualTable.Highlighted, "#samples")
+    def _row_highlighted(self, event: VirtualTable.Highlighted) -> None:
+        event.stop()
+        if self._rest is not None:
+            self._rest.stop()
+        self._rest = self.set_timer(REST, self._choose)
+
+    def _choose(self) -> None:
+        row = self.table.cursor_row
+        self.post_message(self.Chosen(None if row is None else key_of(self.rows, row)))
+
+    @on(VirtualTable.Chosen, "#samples")
+    def _row_chosen(self, event: VirtualTable.Chosen) -> None:
+        event.stop()
+        self.post_message(self.Opened(key_of(self.rows, event.row)))
+
+    # Filtering
+
+    def action_filter(self) -> None:
+        self.filter_bar.open()
+
+    @on(FilterBar.Submitted)
+    def _filter_submitted(self, event: FilterBar.Submitted) -> None:
+        event.stop()
+        try:
+            wanted = Filter.parse(event.text) if event.text.strip() else None
+        except FilterError as error:
+            self.filter_bar.complain(error)
+            return
+        self._filter = wanted
+        self.table.set_filter(None if wanted is None else wanted.mask)
+
+    @on(FilterBar.Left)
+    def _filter_left(self, event: FilterBar.Left) -> None:
+        event.stop()
+        self.table.focus()
+
+    @on(VirtualTable.Ordered, "#samples")
+    def _ordered(self, event: VirtualTable.Ordered) -> None:
+        event.stop()
+        if isinstance(event.error, FilterError):
+            self._filter = None
+            self.table.set_filter(None)
+            self.filter_bar.complain(event.error)
+        elif event.error is not None:
+            self.notify(str(event.error), severity="error", markup=False)
+        elif self.filter_bar.is_being_written and self._filter is not None:
+            self.filter_bar.accept()
+        self._say()

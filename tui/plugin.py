@@ -1,0 +1,58 @@
+"""The command ``wl tui``, given to the command line by the same hook that any plugin uses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from wl_core.cli_options import run_options
+from wl_core.hookspecs import hookimpl
+
+
+@click.command()
+@run_options
+def tui(run: str | None, root: Path) -> None:
+    """Watch a run in the terminal: samples, instances, images, curves, events, live.
+
+    Keys are in the footer, and all of them behind `?`. Without a terminal use `wl samples`,
+    `wl instances` and `wl events --follow`, which print the same.
+
+    \b
+    Example:
+      wl tui
+    """
+    problem = why_not_here(sys.stdin.isatty() and sys.stdout.isatty(), os.environ.get("TERM", ""))
+    if problem:
+        raise click.ClickException(problem)
+    from wl_core.run import find_run
+
+    watch(find_run(run, root))
+
+
+def why_not_here(is_terminal: bool, term: str) -> str:
+    """Why no application can be drawn here, and what to use instead; empty when it can."""
+    twin = "use `wl samples`, `wl instances SAMPLE` or `wl events --follow` instead"
+    if not is_terminal:
+        return f"`wl tui` needs a terminal, and this is a pipe or a file: {twin}"
+    if term in ("", "dumb", "unknown"):
+        return f"`wl tui` cannot draw on a terminal of TERM={term or '(unset)'}: {twin}"
+    return ""
+
+
+def watch(path: Path) -> None:
+    """Open the application on a run and return when it is left; the terminal is as it was."""
+    from tui.app import WlApp
+    from wl_core.plugins import load_plugins
+    from wl_core.run import open_run
+
+    panes = load_plugins().collect("wl_tui_panes")
+    WlApp(path.name, lambda: open_run(path), panes).run()
+
+
+@hookimpl
+def wl_cli_commands() -> Sequence[click.Command]:
+    return [tui]

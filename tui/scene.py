@@ -1,0 +1,133 @@
+"""A sample's picture: its image, and what its arrays mean as overlays.
+
+Functions here run in the follower's thread and touch no widget. Arrays come in many forms (class
+ids, probabilities, stacks of masks); what can be drawn on the image becomes labels, the rest is
+named in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tui.pane import SampleKey
+from tui.widgets.image import GROUND_TRUTH, INSTANCE, PREDICTION
+from tui.widgets.palette import ORANGE, SKY_BLUE, YELLOW
+from tui.widgets.pixels import Labels, Overlay
+from wl_core.errors import WlError
+
+if TYPE_CHECKING:
+    from wl_core.run import Run
+
+HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """What there is to see of one sample; any part may be missing.
+
+    ``truth`` labels each instance by its annotation id; ``prediction`` by the class.
+    """
+
+    sample: SampleKey
+    image: npt.NDArray[np.uint8] | None
+    truth: Labels | None
+    prediction: Labels | None
+    notes: tuple[str, ...] = ()
+
+    def overlays(self, annotation_id: int | None) -> list[Overlay]:
+        """Ground truth, prediction and the chosen instance, lowest first."""
+        found = []
+        if self.truth is not None:
+            found.append(Overlay(GROUND_TRUTH, self.truth, SKY_BLUE, "G"))
+        if self.prediction is not None:
+            found.append(Overlay(PREDICTION, self.prediction, ORANGE, "P"))
+        if annotation_id is not None and self.truth is not None:
+            one = (self.truth == annotation_id).astype(np.int32)
+            if one.any():
+                found.append(Overlay(INSTANCE, one, YELLOW, "I", opacity=0.6))
+        return found
+
+
+def load_scene(run: Run, sample: SampleKey, before: Scene | None) -> Scene:
+    """Read a sample's picture; image and ground truth are taken from ``before`` if it has them."""
+    notes: list[str] = []
+    same = before if before is not None and before.sample == sample else None
+    image = same.image if same else None
+    if image is None:
+        image = _load_image(run, sample, notes)
+    arrays = run.arrays(*sample)
+    truth = same.truth if same else None
+    if truth is None:
+        truth = _instances(run, sample)
+    if truth is None:
+        truth = _one(arrays.get("target"), "target", notes)
+    prediction = _one(arrays.get("prediction"), "prediction", notes)
+    shape = None if image is None else image.shape[:2]
+    if truth is not None and shape not in (None, truth.shape):
+        notes.append(f"the target is {truth.shape}, the image {shape}: not drawn")
+        truth = None
+    base = shape or (None if truth is None else truth.shape)
+    if prediction is not None and base not in (None, prediction.shape):
+        notes.append(f"the prediction is {prediction.shape}, the image {base}: not drawn")
+        prediction = None
+    return Scene(sample, image, truth, prediction, tuple(notes))
+
+
+def _load_image(run: Run, sample: SampleKey, notes: list[str]) -> npt.NDArray[np.uint8] | None:
+    """The raw image; a data set that is not there any more is a note, not an end."""
+    try:
+        image = run.image(*sample)
+    except (WlError, OSError) as error:
+        notes.append(f"no image: {error}")
+        return None
+    if image is None:
+        notes.append("no image: no plugin knows where this sample's image is")
+    return image
+
+
+def _instances(run: Run, sample: SampleKey) -> Labels | None:
+    """All instance masks as one map of annotation ids; later ones lie on top."""
+    labels: Labels | None = None
+    for annotation_id, arrays in sorted(run.instance_arrays(*sample).items()):
+        if "target" not in arrays:
+            continue
+        mask = to_labels(np.asarray(arrays["target"]))
+        if mask is None:
+            continue
+        if labels is None:
+            labels = np.zeros(mask.shape, np.int32)
+        if mask.shape == labels.shape:
+            labels[mask > 0] = annotation_id
+    return labels
+
+
+def _one(proxy: Any, name: str, notes: list[str]) -> Labels | None:
+    if proxy is None:
+        return None
+    labels = to_labels(np.asarray(proxy))
+    if labels is None:
+        notes.append(f"{name} {proxy.dtype} {tuple(proxy.shape)} is not a mask")
+    return labels
+
+
+def to_labels(array: npt.NDArray[Any]) -> Labels | None:
+    """An array as region labels ``[H, W]``, None when it is no mask.
+
+    Integers and bools ``[H, W]`` are labels, floats are probabilities cut at one half; of a stack
+    ``[C, H, W]`` the channel of the highest value counts, channel 0 being the background.
+    """
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 3:
+        if array.dtype.kind == "b":
+            return np.asarray(np.where(array.any(0), array.argmax(0) + 1, 0), np.int32)
+        return np.asarray(array.argmax(0), np.int32)
+    if array.ndim != 2:
+        return None
+    if array.dtype.kind == "f":
+        return np.asarray(array > HALF, np.int32)
+    return np.asarray(array, np.int32)

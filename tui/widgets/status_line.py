@@ -1,0 +1,84 @@
+"""The line at the top: which run, what it is doing, how far it is, how fresh this is."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.widgets import Static
+
+from tui.words import STATE_SYMBOLS, duration
+
+if TYPE_CHECKING:
+    from tui.follow import News
+
+QUIET_AFTER = 5.0  # seconds without an event after which a training is called quiet
+Part = tuple[str, str]
+
+
+class StatusLine(Static):
+    """One line; says in words what colours say."""
+
+    def __init__(self, run_name: str) -> None:
+        super().__init__("", markup=False)
+        self._run_name = run_name
+        self._news: News | None = None
+        self._lag = 0.0
+        self._trouble = ""
+        self._said: list[Part] = []
+
+    def on_mount(self) -> None:
+        self.say()
+        self.set_interval(1.0, self.say)
+
+    def show_news(self, news: News) -> None:
+        self._news = news
+        self._lag = max(0.0, time.time() - news.status.since)
+        self.say()
+
+    def show_trouble(self, trouble: str) -> None:
+        """Something that stays true until the TUI is left, said before all else."""
+        self._trouble = trouble
+        self.say()
+
+    def say(self) -> None:
+        """Called each second as well, because time passes while nothing happens."""
+        parts: list[Part] = [
+            (" wl ", "bold $background on $primary"),
+            (f" {self._run_name}  ", "bold"),
+        ]
+        if self._trouble:
+            parts.append((f" {self._trouble} ", "bold $background on $error"))
+        parts += self._progress()
+        if parts != self._said:
+            self._said = parts
+            self.update(Content.assemble(*parts))
+
+    def _progress(self) -> list[Part]:
+        news = self._news
+        if news is None:
+            return [("opening …", "dim")]
+        state = news.status.state
+        pace = "" if news.steps_per_second is None else f"   {news.steps_per_second:.1f} steps/s"
+        parts = [
+            (f"{STATE_SYMBOLS.get(state, '?')} {state}", f"bold $state-{state}"),
+            (f"   step {news.step:,}", "bold"),
+            (pace if state == "training" else "", ""),
+            (f"   position {news.position:,}", "$text-muted"),
+            (f"   {self._freshness(news)}", "$text-muted"),
+        ]
+        if news.parked:
+            names = ", ".join(parked.projection for parked in news.parked)
+            parts.append((f"   ! parked: {names} (e shows why)", "bold $error"))
+        if news.status.detail:
+            parts.append((f"   {news.status.detail}", "$text-muted"))
+        return parts
+
+    def _freshness(self, news: News) -> str:
+        if news.behind:
+            return f"{news.behind:,} events behind"
+        quiet = time.time() - news.status.since
+        if news.status.state == "training" and quiet < QUIET_AFTER:
+            return f"lag {duration(self._lag)}"
+        return f"last event {duration(quiet)} ago"
