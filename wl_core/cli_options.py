@@ -1,0 +1,44 @@
+"""Options and arguments that several commands share, and the run that they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from wl_core.run import Run
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+root_option = click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    envvar="WL_ROOT",
+    default=Path("wl_runs"),
+    help="The folder of the runs; $WL_ROOT, else ./wl_runs, by default.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON array (NaN and infinities as text)."
+)
+
+
+def run_options(command: Command) -> Command:
+    """Adds the argument RUN and the option ``--root`` to a command."""
+    argument = click.argument("run", required=False)
+    return argument(root_option(command))
+
+
+@contextmanager
+def opened(run: str | None, root: Path) -> Iterator[Run]:
+    """The run that RUN and ``--root`` mean, open for reading."""
+    from wl_core.run import find_run, open_run
+
+    reader = open_run(find_run(run, root))
+    try:
+        yield reader
+    finally:
+        reader.close()

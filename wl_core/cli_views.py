@@ -1,0 +1,180 @@
+"""`wl info`, `wl samples` and `wl instances`: what the views of a run hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from wl_core.cli_options import json_option, opened, run_options
+
+if TYPE_CHECKING:
+    from wl_core.run import Run
+    from wl_core.table import Table
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _table_options(command: Command) -> Command:
+    """What a table can be asked for: which rows, in which order, how many, which columns."""
+    for option in (
+        click.option("--columns", help="Only these columns, separated by commas."),
+        click.option("--limit", type=click.IntRange(min=0), help="Print so many rows at most."),
+        click.option(
+            "--where", help="Only rows that match: train_bce/sample > 0.5 and not discarded"
+        ),
+        click.option(
+            "--desc/--asc", "descending", help="The largest or the smallest first (--asc)."
+        ),
+        click.option("--sort", help="Sort by this column; empty and NaN cells come last."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@run_options
+@json_option
+def info(run: str | None, root: Path, as_json: bool) -> None:
+    """Say what a run is and how it is: its state, its data, its signals, its views.
+
+    With --json the one object of it, in no array.
+
+    \b
+    Example:
+      wl info --json | jq .state
+    """
+    from wl_core.cli_output import local_time, shown, to_json
+
+    with opened(run, root) as reader:
+        facts = _facts(reader)
+    if as_json:
+        print(to_json(facts))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        said = local_time(value) if name == "since" and value else value
+        for line in said if isinstance(said, list) else [said]:
+            print(f"{name:<{width}}  {shown(line)}".rstrip())
+            name = ""  # noqa: PLW2901 - the name stands beside the first line alone
+
+
+def _facts(reader: Run) -> dict[str, Any]:
+    reader.refresh()
+    status, table = reader.status(), reader.samples()
+    origin = table.column("origin")
+    counts = {text: int((origin.values == n).sum()) for n, text in enumerate(origin.categories)}
+    return {
+        "name": reader.name,
+        "path": str(reader.path),
+        "state": status.state,
+        "detail": status.detail,
+        "step": status.step,
+        "since": status.since,
+        "host": status.host,
+        "pid": status.pid,
+        "events": reader.position,
+        "log_bytes": reader.log.bytes_used,
+        "samples": counts,
+        "signals": sorted(reader.curves()),
+        "parked": [f"{one.projection} of {one.plugin} at {one.position}" for one in reader.parked],
+    }
+
+
+@click.command()
+@run_options
+@_table_options
+@json_option
+def samples(run: str | None, root: Path, as_json: bool, **asked: Any) -> None:
+    """Print one row per sample.
+
+    Where a sample has no value of its own, the mean of its instances stands in; on a terminal it
+    is marked with ~. The filter language is explained in the reference; backquotes hold column
+    names with spaces.
+
+    \b
+    Examples:
+      wl samples --sort train_bce/sample --desc --limit 10
+      wl samples --where "train_dice/sample < 0.5 and tags contains 'blurry'" --columns path
+    """
+    from wl_core.cli_output import print_table
+
+    with opened(run, root) as reader:
+        reader.refresh()
+        print_table(_asked(reader.samples(), **asked), as_json=as_json)
+
+
+@click.command()
+@click.argument("sample")
+@run_options
+@click.option("--origin", help="The loader of the sample, where several have one of that id.")
+@_table_options
+@json_option
+def instances(
+    sample: str, run: str | None, root: Path, origin: str | None, as_json: bool, **asked: Any
+) -> None:
+    """Print one row per instance of a sample.
+
+    SAMPLE is the data set's own id, as `wl samples` prints it.
+
+    \b
+    Example:
+      wl instances tile-07 --sort train_dice/instance --columns annotation_id,train_dice/instance
+    """
+    from wl_core.cli_output import print_table
+
+    with opened(run, root) as reader:
+        reader.refresh()
+        table = _instances(reader, sample, origin)
+        print_table(_asked(table, **asked), as_json=as_json)
+
+
+def _instances(reader: Run, sample: str, origin: str | None) -> Table:
+    """A whole number means the integer id where there is one, else the text."""
+    from wl_core.errors import UnknownNameError
+
+    if sample == str(_integer(sample)):
+        try:
+            return reader.instances(int(sample), origin)
+        except UnknownNameError:
+            return reader.instances(sample, origin)
+    return reader.instances(sample, origin)
+
+
+def _integer(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _asked(
+    table: Table,
+    sort: str | None,
+    descending: bool,
+    where: str | None,
+    limit: int | None,
+    columns: str | None,
+) -> Table:
+    """The rows and columns that the options ask for."""
+    import numpy as np
+
+    from wl_core.filters import Filter
+    from wl_core.table import Table
+
+    if where is not None:
+        table = table.take(np.flatnonzero(Filter.parse(where).mask(table)))
+    if sort is not None:
+        table = table.take(table.column(sort).order(descending=descending))
+    elif descending:
+        raise click.UsageError("--desc needs --sort COLUMN", click.get_current_context())
+    if limit is not None:
+        table = table.take(np.arange(min(limit, len(table))))
+    if columns is not None:
+        table = Table(tuple(table.column(name.strip()) for name in columns.split(",")))
+    return table
+
+
+COMMANDS = (info, samples, instances)
