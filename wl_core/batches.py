@@ -1,16 +1,16 @@
 """What a projection folds: many frames' events, grouped, their vectors already concatenated.
 
-Python is paid once per group and numpy does the rest, which is what makes a fold run at tens of
-millions of values a second. Vectors that several groups share (the ids of a batch, under each of
-its signals) are concatenated once.
+Python is paid once per event for sorting it into its group; from there on numpy does the work,
+which is what makes a fold run at tens of millions of values a second. Vectors that several groups
+share (the ids of a batch, under each of its signals) are concatenated once.
+`tests/benchmarks/bench_fold.py` measures this file.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,36 +18,44 @@ import numpy.typing as npt
 from wl_core.codec import _DTYPES, Frame, SampleId
 from wl_core.events import CATALOGUE, Catalogue, Kind, WireEvent
 
+T = TypeVar("T")
+_Blobs = tuple[list[str], list[Any]]  # of each event, the dtype code and the bytes (or ids)
+
 
 class IdVector:
     """The sample ids of many events, one after the other.
 
     ``integers`` is an int64 array ``[n]`` when every id is an integer, else None and ``mixed`` is
-    the list of them. Two groups that were logged with the same ids share one `IdVector`, so a
-    projection may keep what it computed from one by its identity for as long as the batch lives.
+    the list of them. ``lengths`` says how many each event brought ``[E]``. Two groups that were
+    logged with the same ids share one `IdVector`, so a projection may keep what it computed from
+    one by its identity for as long as the batch lives (`EventBatch.shared`).
     """
 
     __slots__ = ("integers", "lengths", "mixed")
 
-    def __init__(self, blobs: Sequence[tuple[str, Any]]) -> None:
+    def __init__(self, blobs: _Blobs) -> None:
+        codes, data = blobs
         self.integers: npt.NDArray[np.int64] | None = None
         self.mixed: list[SampleId] = []
-        if all(code != "s" for code, _ in blobs):
-            parts = [np.frombuffer(data, _DTYPES[code]) for code, data in blobs]
-            lengths = [len(part) for part in parts]
-            self.integers = (
-                np.concatenate(parts).astype(np.int64, copy=False) if parts else np.empty(0, np.int64)
-            )
-        else:
-            lengths = []
-            for code, data in blobs:
-                ids = data if code == "s" else np.frombuffer(data, _DTYPES[code]).tolist()
-                self.mixed.extend(ids)
-                lengths.append(len(ids))
-        self.lengths: npt.NDArray[np.int64] = np.asarray(lengths, np.int64)
+        if "s" not in codes:
+            self.integers = _concatenate(blobs).astype(np.int64, copy=False)
+            self.lengths = _lengths(blobs)
+            return
+        lengths = []
+        for code, part in zip(codes, data, strict=True):
+            ids = part if code == "s" else np.frombuffer(part, _DTYPES[code]).tolist()
+            self.mixed.extend(ids)
+            lengths.append(len(ids))
+        self.lengths = np.asarray(lengths, np.int64)
 
     def __len__(self) -> int:
         return len(self.mixed) if self.integers is None else len(self.integers)
+
+    @property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """Where each event's ids begin ``[E]``."""
+        starts: npt.NDArray[np.int64] = np.cumsum(self.lengths) - self.lengths
+        return starts
 
     def tolist(self) -> list[SampleId]:
         return self.mixed if self.integers is None else self.integers.tolist()
@@ -63,76 +71,99 @@ class EventGroup:
         self.kind = kind
         self.key = key
         self._batch = batch
-        self._frames: list[Frame] = []
-        self._events: list[WireEvent] = []
-        self._offsets: list[int] = []
+        self._items: list[tuple[Frame, int, WireEvent]] = []
+        self._by_name: dict[str, _Blobs] = {}
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self._items)
+
+    @property
+    def first_position(self) -> int:
+        """The position of the first event."""
+        frame, offset, _ = self._items[0]
+        return frame.position + offset
 
     @cached_property
     def positions(self) -> npt.NDArray[np.int64]:
         """The position of each event ``[E]``."""
-        at = [f.position + o for f, o in zip(self._frames, self._offsets, strict=True)]
-        return np.asarray(at, np.int64)
+        return np.asarray([frame.position + offset for frame, offset, _ in self._items], np.int64)
 
     @cached_property
     def steps(self) -> npt.NDArray[np.int64]:
         """The step that each event was recorded at ``[E]``."""
-        return np.asarray([frame.step for frame in self._frames], np.int64)
+        return np.asarray([frame.step for frame, _, _ in self._items], np.int64)
 
     @property
     def phases(self) -> list[str]:
         """The phase of each event ``[E]``."""
-        return [frame.phase for frame in self._frames]
+        return [frame.phase for frame, _, _ in self._items]
 
     @property
     def times(self) -> list[float]:
         """The wall-clock time of each event ``[E]``, for display only: views must not need it."""
-        return [frame.time for frame in self._frames]
+        return [frame.time for frame, _, _ in self._items]
 
     def field(self, name: str) -> list[Any]:
         """A scalar field of each event ``[E]``."""
         index = self.kind.index(name)
-        return [event[index] for event in self._events]
-
-    def _blobs(self, name: str) -> list[tuple[str, Any]]:
-        index = self.kind.index(name)
-        found = []
-        for frame, event in zip(self._frames, self._events, strict=True):
-            at = event[index]
-            if at is None:
-                found.append(("u1", b""))
-            else:
-                found.append((frame.blobs[2 * at], frame.blobs[2 * at + 1]))
-        return found
+        return [event[index] for _, _, event in self._items]
 
     def ids(self, name: str = "ids") -> IdVector:
         """The sample ids of all events, concatenated."""
-        return self._batch.shared(("ids", *_identities(blobs := self._blobs(name))), IdVector, blobs)
+        return self._shared("ids", name, IdVector)
 
     def vector(self, name: str) -> npt.NDArray[Any]:
         """A vector field of all events, concatenated; mixed dtypes are promoted without loss."""
-        return self._batch.shared(
-            ("vector", *_identities(blobs := self._blobs(name))), _concatenate, blobs
-        )
+        return self._shared("vector", name, _concatenate)
 
     def lengths(self, name: str) -> npt.NDArray[np.int64]:
-        """How many elements of `vector` each event brought ``[E]``."""
-        blobs = self._blobs(name)
-        return np.asarray([len(data) // _DTYPES[code].itemsize for code, data in blobs], np.int64)
+        """How many elements of `vector` each event brought ``[E]``; 0 where it is absent."""
+        return self._shared("lengths", name, _lengths)
+
+    def singly(self) -> Iterator[EventGroup]:
+        """Each event as a group of its own; for kinds that are rare and short."""
+        for item in self._items:
+            one = EventGroup(self._batch, self.kind, self.key)
+            one._items.append(item)
+            yield one
+
+    def _shared(self, what: str, name: str, make: Callable[[_Blobs], T]) -> T:
+        codes, data = blobs = self._blobs(name)
+        # Blobs live as long as the batch's frames do, so their identities are a sound cache key;
+        # with the dtypes, because Python has only one b"" and one of each byte.
+        return self._batch.shared((what, "".join(codes), *map(id, data)), make, blobs)
+
+    def _blobs(self, name: str) -> _Blobs:
+        found = self._by_name.get(name)
+        if found is None:
+            index = self.kind.index(name)
+            at = [event[index] for _, _, event in self._items]
+            tables = [frame.blobs for frame, _, _ in self._items]
+            if None in at:
+                absent = ("u1", b"")
+                tables = [absent if a is None else t for t, a in zip(tables, at, strict=True)]
+                at = [0 if a is None else a for a in at]
+            found = self._by_name[name] = (
+                [table[2 * a] for table, a in zip(tables, at, strict=True)],
+                [table[2 * a + 1] for table, a in zip(tables, at, strict=True)],
+            )
+        return found
 
 
-def _identities(blobs: list[tuple[str, Any]]) -> list[int]:
-    """Blobs live as long as the batch's frames do, so their identities are a sound cache key."""
-    return [id(data) for _, data in blobs]
+def _concatenate(blobs: _Blobs) -> npt.NDArray[Any]:
+    codes, data = blobs
+    kinds = set(codes)
+    if len(kinds) > 1:
+        kinds = {code for code, part in zip(codes, data, strict=True) if part} or {"u1"}
+    if len(kinds) == 1:
+        return np.frombuffer(b"".join(data), _DTYPES[kinds.pop()])
+    parts = [np.frombuffer(part, _DTYPES[c]) for c, part in zip(codes, data, strict=True) if part]
+    return np.concatenate(parts)
 
 
-def _concatenate(blobs: list[tuple[str, Any]]) -> npt.NDArray[Any]:
-    codes = {code for code, data in blobs if data} or {"u1"}
-    if len(codes) == 1:
-        return np.frombuffer(b"".join([data for _, data in blobs]), _DTYPES[codes.pop()])
-    return np.concatenate([np.frombuffer(data, _DTYPES[code]) for code, data in blobs if data])
+def _lengths(blobs: _Blobs) -> npt.NDArray[np.int64]:
+    sizes = np.asarray([_DTYPES[code].itemsize for code in blobs[0]], np.int64)
+    return np.asarray(list(map(len, blobs[1])), np.int64) // sizes
 
 
 class EventBatch:
@@ -142,56 +173,66 @@ class EventBatch:
     """
 
     def __init__(self, frames: Sequence[Frame], catalogue: Catalogue = CATALOGUE) -> None:
-        self._frames = frames  # keeps the blobs alive, see _identities
+        self._frames = frames  # keeps the blobs alive, see EventGroup._shared
         self._catalogue = catalogue
-        self._shared: dict[tuple[Any, ...], Any] = {}
+        self._cache: dict[tuple[Any, ...], Any] = {}
         self.start = frames[0].position if frames else 0
         self.stop = frames[-1].position + frames[-1].count if frames else 0
 
+    @property
+    def frame_count(self) -> int:
+        return len(self._frames)
+
+    @property
+    def count(self) -> int:
+        """The number of events."""
+        return sum(len(frame.events) for frame in self._frames)
+
     @cached_property
-    def _groups(self) -> dict[str, dict[tuple[Any, ...], EventGroup]]:
-        groups: dict[str, dict[tuple[Any, ...], EventGroup]] = defaultdict(dict)
-        ends: dict[str, tuple[Kind, int]] = {}
+    def _groups(self) -> dict[str, list[EventGroup]]:
+        groups: dict[str, list[EventGroup]] = {}
+        by_key: dict[WireEvent, list[tuple[Frame, int, WireEvent]]] = {}
+        ends: dict[str, int] = {}
         for frame in self._frames:
             for offset, event in enumerate(frame.events):
                 name = event[0]
                 if name not in ends:
-                    kind = self._catalogue.get(name) or Kind(name, "unknown here")
-                    ends[name] = (kind, 2 + kind.key)
-                kind, end = ends[name]
-                key = event[2:end]
-                group = groups[name].get(key)
-                if group is None:
-                    group = groups[name][key] = EventGroup(self, kind, key)
-                group._frames.append(frame)
-                group._events.append(event)
-                group._offsets.append(offset)
+                    ends[name] = 2 + self._kind(name).key
+                key = event[: ends[name]]
+                items = by_key.get(key)
+                if items is None:
+                    group = EventGroup(self, self._kind(name), key[2:])
+                    groups.setdefault(name, []).append(group)
+                    items = by_key[key] = group._items
+                items.append((frame, offset, event))
         return groups
 
-    def groups(self, kind: str) -> Iterable[EventGroup]:
-        """The groups of that kind, one for each key, in the order of their first event."""
-        found = self._groups.get(kind)
-        return found.values() if found else ()
+    def _kind(self, name: str) -> Kind:
+        return self._catalogue.get(name) or Kind(name, "a kind that no plugin here knows")
 
-    def shared(self, key: tuple[Any, ...], make: Any, argument: Any) -> Any:
+    def groups(self, kind: str) -> Sequence[EventGroup]:
+        """The groups of that kind, one for each key, in the order of their first event."""
+        return self._groups.get(kind, ())
+
+    def shared(self, key: tuple[Any, ...], make: Callable[[Any], T], argument: Any) -> T:
         """What ``make(argument)`` gives, computed once per batch and key."""
         try:
-            return self._shared[key]
+            found: T = self._cache[key]
         except KeyError:
-            made = self._shared[key] = make(argument)
-            return made
+            found = self._cache[key] = make(argument)
+        return found
 
 
 def batches(
-    frames: Iterable[Frame], catalogue: Catalogue = CATALOGUE, *, values: int = 2_000_000
+    frames: Iterable[Frame], catalogue: Catalogue = CATALOGUE, *, max_bytes: int = 8 << 20
 ) -> Iterator[EventBatch]:
-    """Cuts a stream of frames into batches of about that many bytes/4, so that memory is bounded."""
+    """Cuts a stream of frames into batches of about that many bytes of vectors."""
     held: list[Frame] = []
     size = 0
     for frame in frames:
         held.append(frame)
-        size += 64 + sum(len(data) for data in frame.blobs[1::2])
-        if size >= 4 * values:
+        size += 256 + sum(map(len, frame.blobs[1::2]))
+        if size >= max_bytes:
             yield EventBatch(held, catalogue)
             held, size = [], 0
     if held:

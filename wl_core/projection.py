@@ -1,0 +1,348 @@
+"""Projections: folds from events to views; the Projector that keeps several of them up to date.
+
+A projection is pure: what it holds depends on the events alone (G9). `wl_core.testing` has a
+suite that a plugin's author subclasses to check that. Where checkpoints lie is
+`wl_core.checkpoints`' business; folding parts of a log apart, `wl_core.partitions`'; who asks for
+views, `run`'s.
+
+"Position" is always that of the next event to fold, which is the number of events folded.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy.typing as npt
+
+from wl_core.batches import EventBatch, batches
+from wl_core.checkpoints import Checkpoint, Checkpoints
+from wl_core.codec import DamagedFrame, Frame
+from wl_core.errors import UnknownNameError, UsageError, nearest
+
+
+class Projection(ABC):
+    """A fold from events to a view. Subclasses take no argument: a new one has folded nothing.
+
+    ``name`` is what ``run.view(name)`` finds it by (letters, digits, ``_ - .``, at most 64).
+    Raise ``version`` whenever the same events would give another state: checkpoints of other
+    versions are not used. ``kinds`` are the kinds of events that it asks a batch for.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    kinds: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def fold(self, batch: EventBatch) -> None:
+        """Takes in the events of consecutive frames, which follow those folded before.
+
+        If it raises, the projection is parked: nobody reads it again before a rebuild.
+        """
+
+    @abstractmethod
+    def snapshot(self) -> dict[str, npt.NDArray[Any] | bytes]:
+        """Everything `restore` needs; arrays may share memory with the view."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
+        """Takes over a snapshot of the same version. Only called on a new projection."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """A blake2b hex digest of the content in a canonical order, equal for equal events."""
+
+    @abstractmethod
+    def merge(self, later: Self) -> None:
+        """Takes in what ``later`` folded from the events after those of this one."""
+
+
+class FrameSource(Protocol):
+    """What a Projector reads: an `EventLog`, or anything else that has frames."""
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame | DamagedFrame]: ...
+
+    @property
+    def next_position(self) -> int: ...
+
+
+class ProjectionParkedError(UsageError):
+    """A view was asked for whose projection failed; the message says where and how to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A projection that raised in a fold and is left out since.
+
+    ``position`` is that of the first event of the batch in which it happened.
+    """
+
+    plugin: str
+    projection: str
+    position: int
+    error: Exception
+    traceback: str
+
+
+@dataclass(slots=True)
+class _Held:
+    """A projection and where it stands."""
+
+    plugin: str
+    projection: Projection
+    position: int = 0
+    parked: Parked | None = field(default=None)
+
+    def reset(self) -> None:
+        self.projection, self.position, self.parked = type(self.projection)(), 0, None
+
+
+class Projector:
+    """Keeps projections up to date with a log, each from its own position.
+
+    Args:
+        projections: ``(plugin's name, projection class)`` pairs, as hooks return them.
+        log: where the frames come from.
+        checkpoints: where views are kept between processes; None keeps them nowhere.
+        report: called once for each projection that is parked.
+        last_step: fold no frame from the first one on whose step is greater (time travel).
+    """
+
+    def __init__(
+        self,
+        projections: Iterable[tuple[str, type[Projection]]],
+        log: FrameSource,
+        checkpoints: Checkpoints | None = None,
+        *,
+        report: Callable[[Parked], None] | None = None,
+        last_step: int | None = None,
+    ) -> None:
+        self._log = log
+        self._checkpoints = checkpoints
+        self._report = report
+        self._last_step = last_step
+        self._held: dict[str, _Held] = {}
+        self._damaged: dict[int, DamagedFrame] = {}
+        for plugin, kind in projections:
+            if kind.name in self._held:
+                raise UsageError(
+                    f"the projection {kind.name!r} of plugin {plugin!r} is there already, from"
+                    f" plugin {self._held[kind.name].plugin!r}: give one of them another name"
+                )
+            self._held[kind.name] = _Held(plugin, kind())
+
+    # -- reading -----------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all projections, parked ones too."""
+        return list(self._held)
+
+    @property
+    def parked(self) -> list[Parked]:
+        """The projections that failed, in the order in which they were given."""
+        return [held.parked for held in self._held.values() if held.parked is not None]
+
+    @property
+    def damaged(self) -> list[DamagedFrame]:
+        """The damaged frames that were met and skipped, by position."""
+        return [self._damaged[position] for position in sorted(self._damaged)]
+
+    @property
+    def position(self) -> int:
+        """Up to where every healthy projection has folded."""
+        return min((held.position for held in self._healthy()), default=0)
+
+    def view(self, name: str) -> Projection:
+        """The projection of that name.
+
+        Raises:
+            UnknownNameError: there is none; the nearest name is given.
+            ProjectionParkedError: it failed in a fold, so what it holds is not to be trusted.
+        """
+        held = self._held.get(name)
+        if held is None:
+            raise UnknownNameError(f"there is no view {name!r}.{nearest(name, self._held)}")
+        if held.parked is not None:
+            last = held.parked.traceback.strip().splitlines()[-1]
+            raise ProjectionParkedError(
+                f"the view {name!r} of plugin {held.plugin!r} failed while folding the events from"
+                f" position {held.parked.position} on ({last}): the log is unharmed; mend the"
+                " plugin and open the run again, or rebuild with `wl replay`"
+            )
+        return held.projection
+
+    def digests(self) -> dict[str, str]:
+        """The digest of each healthy projection, by name."""
+        return {held.projection.name: held.projection.digest() for held in self._healthy()}
+
+    def _healthy(self) -> list[_Held]:
+        return [held for held in self._held.values() if held.parked is None]
+
+    # -- folding -----------------------------------------------------------
+
+    def catch_up(
+        self, *, limit_frames: int | None = None, budget_seconds: float | None = None
+    ) -> int:
+        """Folds what is new, until the end of the log or one of the limits.
+
+        The budget is looked at between batches of a few megabytes. Projections that stand
+        further back than others (new ones, say) catch up first.
+
+        Returns:
+            How many events were read from the log and folded.
+        """
+        deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
+        events = 0
+        while healthy := self._healthy():
+            start = min(held.position for held in healthy)
+            behind = [held for held in healthy if held.position == start]
+            stop = min((h.position for h in healthy if h.position > start), default=None)
+            stream = _Stream(self._log, start, stop, self._last_step)
+            frames = itertools.islice(stream, limit_frames)
+            for batch in batches(frames):
+                events += batch.count
+                if limit_frames is not None:
+                    limit_frames -= batch.frame_count
+                for held in behind:
+                    self._fold(held, batch)
+                if deadline is not None and time.monotonic() >= deadline:
+                    limit_frames = 0
+                    break
+            self._damaged.update(stream.damaged)
+            if limit_frames == 0:
+                return events
+            for held in behind:
+                held.position = max(held.position, stream.end)
+            if stop is None:
+                return events
+        return events
+
+    def _fold(self, held: _Held, batch: EventBatch) -> None:
+        if held.parked is not None:
+            return
+        try:
+            held.projection.fold(batch)
+        except Exception as error:  # noqa: BLE001 - a plugin's fault: it is parked, others go on
+            held.parked = Parked(
+                held.plugin,
+                held.projection.name,
+                batch.start,
+                error,
+                "".join(traceback.format_exception(error)),
+            )
+            if self._report is not None:
+                self._report(held.parked)
+        except BaseException:
+            # Interrupted half-way (Ctrl-C): what it holds now is the view of no log at all.
+            held.reset()
+            raise
+        else:
+            held.position = batch.stop
+
+    def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Folds everything again beside what is there, then takes it over and checkpoints it.
+
+        Parked projections get a new chance. ``progress`` is called with the position reached and
+        the log's end, after every few thousand frames.
+        """
+        fresh = self._fresh(self._last_step)
+        end = self._log.next_position
+        while fresh.catch_up(limit_frames=4000):
+            if progress is not None:
+                progress(fresh.position, max(end, fresh.position))
+        self._held, self._damaged = fresh._held, fresh._damaged
+        self.checkpoint(replace=True)
+
+    def at_step(self, step: int) -> Projector:
+        """The same projections folded up to the first frame of a later step; never checkpointed."""
+        past = self._fresh(step)
+        past.catch_up()
+        return past
+
+    def _fresh(self, last_step: int | None) -> Projector:
+        kinds = [(held.plugin, type(held.projection)) for held in self._held.values()]
+        return Projector(kinds, self._log, report=self._report, last_step=last_step)
+
+    # -- checkpoints -------------------------------------------------------
+
+    def checkpoint(self, *, replace: bool = False) -> bool:
+        """Saves all healthy views with their positions, in one transaction (G10).
+
+        A checkpoint that another process has brought further is left alone, unless ``replace``.
+
+        Returns:
+            False where nothing can be saved: no place for checkpoints, a read-only one, an empty
+            log, a view of the past.
+
+        Raises:
+            LogWriteError: the disk refused; the checkpoint before is still whole.
+        """
+        identity = self._identity()
+        if self._checkpoints is None or identity is None or self._last_step is not None:
+            return False
+        saved = [
+            Checkpoint(p.name, p.version, held.position, identity, p.snapshot())
+            for held in self._healthy()
+            for p in (held.projection,)
+        ]
+        return self._checkpoints.save(saved, replace=replace)
+
+    def restore(self) -> list[str]:
+        """Takes over the checkpoints that fit and are ahead; the others are folded from the log.
+
+        A checkpoint fits when it is of this log, not beyond its end, of the projection's version
+        and whole.
+
+        Returns:
+            The names of the projections that were restored.
+        """
+        identity = self._identity()
+        if self._checkpoints is None or identity is None or self._last_step is not None:
+            return []
+        end, restored = self._log.next_position, []
+        for name, held in self._held.items():
+            found = self._checkpoints.load(name, held.projection.version, identity)
+            if found is not None and held.position < found.position <= end:
+                held.reset()
+                held.projection.restore(found.state)
+                held.position = found.position
+                restored.append(name)
+        return restored
+
+    def _identity(self) -> bytes | None:
+        """What tells this log from any other: who wrote its first frame, and when."""
+        for frame in self._log.frames():
+            if isinstance(frame, Frame):
+                return frame.writer + f":{frame.number}:{frame.time!r}".encode()
+        return None
+
+
+class _Stream:
+    """The frames to fold from ``start`` on; remembers the damage it met and where it ended."""
+
+    def __init__(
+        self, log: FrameSource, start: int, stop: int | None, last_step: int | None
+    ) -> None:
+        self.damaged: dict[int, DamagedFrame] = {}
+        self.end = start
+        self._items = log.frames(start, stop)
+        self._start, self._stop, self._last_step = start, stop, last_step
+
+    def __iter__(self) -> Iterator[Frame]:
+        for item in self._items:
+            if isinstance(item, DamagedFrame):
+                self.damaged[item.position] = item
+                self.end = max(self.end, item.position + 1)
+            elif item.position >= self._start:  # a log may step back to the frame around start
+                if self._last_step is not None and item.step > self._last_step:
+                    return
+                yield item
+                self.end = item.position + item.count
+        if self._stop is not None:
+            self.end = self._stop

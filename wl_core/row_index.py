@@ -1,0 +1,413 @@
+"""Which dense row belongs to which sample, and which to which instance; vectorised.
+
+Rows are given in the order in which a fold happens to meet samples, so row numbers are a view's
+private matter: whatever is shown or digested goes through `order`, which depends on the events
+alone. Origins stand in the order in which the log first names them; within an origin, integer ids
+come first, ascending, then text ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wl_core.batches import IdVector
+from wl_core.codec import SampleId
+from wl_core.columns import GrowingArray, Rows, State, array_of, grown, pack, unpack
+from wl_core.table import TableColumn
+
+# A direct table may always be this long, and longer while about one entry in eight is in use.
+_TABLE_FLOOR = 1 << 16
+_TABLE_SLACK = 8
+# The block of a sample is as long as its largest annotation_id; this keeps a wrong one affordable.
+MAX_ANNOTATION_ID = 1 << 20
+
+
+class _Origin:
+    """The rows of one origin: ``table[id]`` for small integers, a dict for all other ids.
+
+    An integer is in ``others`` only if ``table`` is too short for it.
+    """
+
+    __slots__ = ("code", "first_position", "others", "table")
+
+    def __init__(self, code: int, first_position: int) -> None:
+        self.code = code
+        self.first_position = first_position
+        self.table = np.full(0, -1, np.intp)
+        self.others: dict[SampleId, int] = {}
+
+    def widen(self, ids: npt.NDArray[np.int64], known: int) -> None:
+        """Makes the table long enough for those of the ids that it may hold."""
+        limit = max(_TABLE_FLOOR, _TABLE_SLACK * (known + len(ids)))
+        fitting = ids[ids < limit]
+        if not len(fitting) or fitting.max() < len(self.table):
+            return
+        self.table = grown(self.table, int(fitting.max()) + 1, -1)
+        for one in [o for o in self.others if isinstance(o, int) and 0 <= o < len(self.table)]:
+            self.table[one] = self.others.pop(one)
+
+
+class SampleIndex:
+    """``(origin, sample_id)`` -> dense row."""
+
+    def __init__(self) -> None:
+        self._origins: dict[str, _Origin] = {}
+        self._origin_codes = GrowingArray(np.int32)
+        self._is_text = GrowingArray(np.bool_)
+        self._numbers = GrowingArray(np.int64)  # the id itself, or where it stands in _texts
+        self._texts: list[str] = []
+        self._order: Rows | None = None
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins in the order in which the log first names them."""
+        return sorted(self._origins, key=lambda name: (self._origins[name].first_position, name))
+
+    def note(self, origin: str, position: int) -> None:
+        """Says that an event at that position names the origin; the smallest position counts."""
+        found = self._origins.get(origin)
+        if found is None:
+            self._origins[origin] = _Origin(len(self._origins), position)
+            self._order = None
+        elif position < found.first_position:
+            found.first_position = position
+            self._order = None
+
+    def rows(self, origin: str, ids: IdVector, *, create: bool = True) -> Rows:
+        """The row of each id ``[n]``; unknown ids get a new row, or -1 without ``create``."""
+        part = self._origins.get(origin)
+        if part is None:
+            if not create:
+                return np.full(len(ids), -1, np.intp)
+            part = self._origins[origin] = _Origin(len(self._origins), np.iinfo(np.int64).max)
+        if ids.integers is None:
+            return self._mixed_rows(part, ids.mixed, create)
+        return self._integer_rows(part, ids.integers, create)
+
+    def _integer_rows(self, part: _Origin, ids: npt.NDArray[np.int64], create: bool) -> Rows:
+        if not len(ids):
+            return np.empty(0, np.intp)
+        if ids.min() >= 0 and ids.max() < len(part.table):
+            rows: Rows = part.table.take(ids)
+            if rows.min() >= 0 or not create:
+                return rows
+        elif create:
+            part.widen(ids, len(self))
+        rows = np.empty(len(ids), np.intp)
+        small = (ids >= 0) & (ids < len(part.table))
+        rows[small] = self._table_rows(part, ids[small], create)
+        if not small.all():
+            rows[~small] = self._dict_rows(part, ids[~small].tolist(), create)
+        return rows
+
+    def _table_rows(self, part: _Origin, ids: npt.NDArray[np.int64], create: bool) -> Rows:
+        if create:
+            new = np.unique(ids[part.table[ids] < 0])
+            part.table[new] = np.arange(len(self), len(self) + len(new))
+            self._append(part, new)
+        rows: Rows = part.table[ids]
+        return rows
+
+    def _mixed_rows(self, part: _Origin, ids: Sequence[SampleId], create: bool) -> Rows:
+        found = list(map(part.others.get, ids))
+        if None not in found:
+            return np.asarray(found, np.intp)
+        rows = np.empty(len(ids), np.intp)
+        integer = np.asarray([type(one) is int for one in ids], np.bool_)
+        if integer.any():
+            numbers = np.asarray([one for one in ids if type(one) is int], np.int64)
+            rows[integer] = self._integer_rows(part, numbers, create)
+        rows[~integer] = self._dict_rows(part, [one for one in ids if type(one) is not int], create)
+        return rows
+
+    def _dict_rows(self, part: _Origin, ids: Sequence[SampleId], create: bool) -> Rows:
+        others, first = part.others, len(self)
+        if not create:
+            return np.asarray([others.get(one, -1) for one in ids], np.intp)
+        new: list[SampleId] = []
+        for one in ids:
+            if one not in others:
+                if type(one) is not str and type(one) is not int:
+                    raise TypeError(f"a sample id must be an int or a str, got {one!r}")
+                others[one] = first + len(new)
+                new.append(one)
+        if new and isinstance(new[0], str):  # the callers never mix the two
+            self._append(part, np.arange(len(self._texts), len(self._texts) + len(new)), text=True)
+            self._texts.extend(new)  # type: ignore[arg-type]  # all text, as just said
+        elif new:
+            self._append(part, np.asarray(new, np.int64))
+        return np.asarray([others[one] for one in ids], np.intp)
+
+    def _append(self, part: _Origin, numbers: npt.NDArray[Any], *, text: bool = False) -> None:
+        if len(numbers):
+            self._origin_codes.extend(np.full(len(numbers), part.code, np.int32))
+            self._is_text.extend(np.full(len(numbers), text))
+            self._numbers.extend(numbers)
+            self._order = None
+
+    def find(self, origin: str, sample_id: SampleId) -> int:
+        """The row of one sample, -1 when it is unknown."""
+        part = self._origins.get(origin)
+        if part is None:
+            return -1
+        if type(sample_id) is int and 0 <= sample_id < len(part.table):
+            return int(part.table[sample_id])
+        return part.others.get(sample_id, -1)
+
+    def sample_id(self, row: int) -> SampleId:
+        number = int(self._numbers.array[row])
+        return self._texts[number] if self._is_text.array[row] else number
+
+    def origin(self, row: int) -> str:
+        code = self._origin_codes.array[row]
+        return next(name for name, part in self._origins.items() if part.code == code)
+
+    def of_origin(self, origin: str) -> npt.NDArray[np.bool_]:
+        """Which rows ``[n]`` are of that origin."""
+        part = self._origins.get(origin)
+        mine: npt.NDArray[np.bool_] = self._origin_codes.array == (
+            -1 if part is None else part.code
+        )
+        return mine
+
+    def order(self) -> Rows:
+        """All rows ``[n]`` in the order in which they are shown."""
+        if self._order is None or len(self._order) != len(self):
+            self._order = np.lexsort(
+                (self._text_ranks(), self._is_text.array, self._origin_ranks())
+            ).astype(np.intp, copy=False)
+        return self._order
+
+    def ranks(self) -> npt.NDArray[np.intp]:
+        """Where each row stands in `order` ``[n]``."""
+        ranks = np.empty(len(self), np.intp)
+        ranks[self.order()] = np.arange(len(self))
+        return ranks
+
+    def _origin_ranks(self) -> npt.NDArray[np.intp]:
+        ranks = np.zeros(max(1, len(self._origins)), np.intp)
+        for rank, name in enumerate(self.origins):
+            ranks[self._origins[name].code] = rank
+        of_rows: npt.NDArray[np.intp] = ranks[self._origin_codes.array]
+        return of_rows
+
+    def _text_ranks(self) -> npt.NDArray[np.int64]:
+        """Ids, texts replaced by their rank among all texts."""
+        keys = self._numbers.array
+        if self._texts:
+            rank = {text: number for number, text in enumerate(sorted(set(self._texts)))}
+            ranks = np.asarray([rank[text] for text in self._texts], np.int64)
+            text = self._is_text.array
+            keys = keys.copy()
+            keys[text] = ranks[keys[text]]
+        return keys
+
+    def mapped_into(self, other: SampleIndex, *, create: bool = True) -> Rows:
+        """The rows ``[n]`` that this index's rows have in the other.
+
+        Samples that the other does not know are made there, or get -1 without ``create``.
+        """
+        mapped = np.empty(len(self), np.intp)
+        codes, text, numbers = self._origin_codes.array, self._is_text.array, self._numbers.array
+        for name in self.origins:
+            part = self._origins[name]
+            if create:
+                other.note(name, part.first_position)
+            elif name not in other._origins:
+                mapped[codes == part.code] = -1
+                continue
+            target = other._origins[name]
+            mine = codes == part.code
+            integers = np.flatnonzero(mine & ~text)
+            mapped[integers] = other._integer_rows(target, numbers[integers], create)
+            texts = np.flatnonzero(mine & text)
+            ids = [self._texts[number] for number in numbers[texts].tolist()]
+            mapped[texts] = other._dict_rows(target, ids, create)
+        return mapped
+
+    def snapshot(self, prefix: str, state: State) -> None:
+        named = [(name, part.code, part.first_position) for name, part in self._origins.items()]
+        state[f"{prefix}/names"] = pack((named, self._texts))
+        state[f"{prefix}/origins"] = self._origin_codes.array
+        state[f"{prefix}/is_text"] = self._is_text.array
+        state[f"{prefix}/numbers"] = self._numbers.array
+
+    def restore(self, prefix: str, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
+        """Takes over a snapshot, rows as they were; only of an index that is empty."""
+        named, texts = unpack(state, f"{prefix}/names")
+        self._texts = list(texts)
+        self._origin_codes.extend(array_of(state, f"{prefix}/origins"))
+        self._is_text.extend(array_of(state, f"{prefix}/is_text"))
+        self._numbers.extend(array_of(state, f"{prefix}/numbers"))
+        for name, code, first_position in named:
+            part = self._origins[name] = _Origin(code, first_position)
+            rows = np.flatnonzero(self._origin_codes.array == code)
+            self._restore_part(part, rows)
+
+    def _restore_part(self, part: _Origin, rows: Rows) -> None:
+        text = self._is_text.array[rows]
+        numbers = self._numbers.array[rows]
+        integers, integer_rows = numbers[~text], rows[~text]
+        part.widen(integers, len(self))
+        small = (integers >= 0) & (integers < len(part.table))
+        part.table[integers[small]] = integer_rows[small]
+        others: list[SampleId] = integers[~small].tolist()
+        others += [self._texts[number] for number in numbers[text].tolist()]
+        where = [*integer_rows[~small].tolist(), *rows[text].tolist()]
+        part.others.update(zip(others, where, strict=True))
+
+    def table_columns(self, order: Rows) -> tuple[TableColumn, TableColumn]:
+        """The columns ``origin`` and ``sample_id`` of these rows.
+
+        ``sample_id`` is a ``number`` column when every id is an integer, else ``text``.
+        """
+        present = np.ones(len(order), np.bool_)
+        names = tuple(sorted(self._origins, key=lambda name: self._origins[name].code))
+        origin = TableColumn("origin", "text", self._origin_codes.array[order], present, names)
+        text, numbers = self._is_text.array, self._numbers.array
+        if not text.any():
+            return origin, TableColumn("sample_id", "number", numbers[order], present)
+        codes, categories = numbers.copy(), list(self._texts)
+        codes[~text] = np.arange(len(categories), len(categories) + np.count_nonzero(~text))
+        categories += [str(number) for number in numbers[~text].tolist()]
+        ids = TableColumn("sample_id", "text", codes[order].astype(np.int32), present, categories)
+        return origin, ids
+
+    def identities(self, order: Rows) -> list[Any]:
+        """What a digest needs to know of which rows there are, in the given order."""
+        ids: list[Any] = [len(order), self._is_text.array[order], self._text_ranks()[order]]
+        ids += [self._origin_ranks()[order], self.origins, sorted(self._texts)]
+        return ids
+
+
+class InstanceIndex:
+    """``(sample row, annotation_id)`` -> dense row of an instance.
+
+    Each sample has a block of slots, one for each annotation_id from 1 on; a sample that outgrows
+    its block gets a longer one at the end, so that slots move and rows never do.
+    """
+
+    def __init__(self) -> None:
+        self._start = np.zeros(0, np.intp)
+        self._capacity = np.zeros(0, np.int64)
+        self._slots = GrowingArray(np.intp)
+        self._sample_rows = GrowingArray(np.intp)
+        self._annotation_ids = GrowingArray(np.int64)
+
+    def __len__(self) -> int:
+        return len(self._sample_rows)
+
+    @property
+    def sample_rows(self) -> Rows:
+        """The sample row of each instance ``[n]``."""
+        return self._sample_rows.array
+
+    @property
+    def annotation_ids(self) -> npt.NDArray[np.int64]:
+        """The annotation_id of each instance ``[n]``, from 1 on."""
+        return self._annotation_ids.array
+
+    def rows(self, sample_rows: Rows, annotation_ids: npt.NDArray[Any]) -> Rows:
+        """The row of each instance ``[n]``, made where it is missing.
+
+        Raises:
+            ValueError: an annotation_id is below 1 or above `MAX_ANNOTATION_ID`.
+        """
+        ids = checked_annotation_ids(annotation_ids)
+        if not len(ids):
+            return np.empty(0, np.intp)
+        self._make_room(sample_rows, ids)
+        slots = self._start[sample_rows] + (ids - 1)
+        rows: Rows = self._slots.array[slots]
+        missing = np.flatnonzero(rows < 0)
+        if len(missing):
+            new, first = np.unique(slots[missing], return_index=True)
+            self._slots.array[new] = np.arange(len(self), len(self) + len(new))
+            self._sample_rows.extend(sample_rows[missing[first]])
+            self._annotation_ids.extend(ids[missing[first]])
+            rows = self._slots.array[slots]
+        return rows
+
+    def _make_room(self, sample_rows: Rows, ids: npt.NDArray[np.int64]) -> None:
+        size = int(sample_rows.max()) + 1
+        self._start, self._capacity = grown(self._start, size), grown(self._capacity, size)
+        short = ids > self._capacity[sample_rows]
+        if not short.any():
+            return
+        samples, which = np.unique(sample_rows[short], return_inverse=True)
+        need = np.zeros(len(samples), np.int64)
+        np.maximum.at(need, which, ids[short])
+        old = self._capacity[samples]
+        # Exact at first, when the count is often known; by doubling from then on.
+        new = np.where(old == 0, need, np.maximum(need, 2 * old))
+        start = len(self._slots) + np.cumsum(new) - new
+        self._slots.extend(np.full(int(new.sum()), -1, np.intp))
+        within = ranges(old)
+        moved = self._slots.array[np.repeat(self._start[samples], old) + within]
+        self._slots.array[np.repeat(start, old) + within] = moved
+        self._start[samples], self._capacity[samples] = start, new
+
+    def find(self, sample_row: int, annotation_id: int) -> int:
+        """The row of one instance, -1 when it is unknown."""
+        if not 0 <= sample_row < len(self._capacity):
+            return -1
+        if not 1 <= annotation_id <= self._capacity[sample_row]:
+            return -1
+        return int(self._slots.array[self._start[sample_row] + annotation_id - 1])
+
+    def of_sample(self, sample_row: int) -> Rows:
+        """The rows of one sample's instances, by annotation_id."""
+        if not 0 <= sample_row < len(self._capacity):
+            return np.empty(0, np.intp)
+        start = self._start[sample_row]
+        block: Rows = self._slots.array[start : start + self._capacity[sample_row]]
+        return block[block >= 0]
+
+    def order(self, sample_ranks: npt.NDArray[np.intp]) -> Rows:
+        """All rows ``[n]`` by the rank of their sample, then by annotation_id."""
+        keys = (self.annotation_ids, sample_ranks[self.sample_rows])
+        return np.lexsort(keys).astype(np.intp, copy=False)
+
+    def snapshot(self, prefix: str, state: State) -> None:
+        state[f"{prefix}/sample_rows"] = self.sample_rows
+        state[f"{prefix}/annotation_ids"] = self.annotation_ids
+
+    def restore(self, prefix: str, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
+        """Takes over a snapshot, rows as they were; only of an index that is empty."""
+        sample_rows = array_of(state, f"{prefix}/sample_rows")
+        ids = array_of(state, f"{prefix}/annotation_ids")
+        if len(sample_rows):
+            self._make_room(sample_rows, ids)
+            self._slots.array[self._start[sample_rows] + ids - 1] = np.arange(len(ids))
+            self._sample_rows.extend(sample_rows)
+            self._annotation_ids.extend(ids)
+
+
+def ranges(lengths: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """0, 1, …, n - 1 for each length n, one after the other: ``[2, 3]`` gives ``0 1 0 1 2``."""
+    ends = np.cumsum(lengths)
+    within: npt.NDArray[np.int64] = np.arange(int(ends[-1]) if len(ends) else 0)
+    within -= np.repeat(ends - lengths, lengths)
+    return within
+
+
+def checked_annotation_ids(annotation_ids: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The ids as int64.
+
+    Raises:
+        ValueError: one is below 1 or above `MAX_ANNOTATION_ID`.
+    """
+    ids = annotation_ids.astype(np.int64)
+    if len(ids) and (ids.min() < 1 or ids.max() > MAX_ANNOTATION_ID):
+        raise ValueError(
+            f"annotation_ids must be between 1 and {MAX_ANNOTATION_ID:,}, got some between"
+            f" {ids.min()} and {ids.max()}"
+        )
+    return ids

@@ -1,0 +1,214 @@
+"""The view ``curves``: how each logged signal went over the steps, all samples together.
+
+One row is kept for each event (sum, extremes, counts of its values), and steps are put together
+when somebody asks: appending is associative, adding floats is not, and a view must not depend on
+how its log was cut (G9). Single samples are `history`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from wl_core.batches import EventBatch, EventGroup
+from wl_core.columns import Digest, GrowingArray, State, array_of, pack, unpack
+from wl_core.errors import UnknownNameError, nearest
+from wl_core.hookspecs import hookimpl
+from wl_core.projection import Projection
+from wl_core.table import normalise_name
+
+# One event: the sum and extremes of its values, how many they are and how many not finite.
+_COLUMNS = {
+    "step": np.int64,
+    "sum": np.float64,
+    "low": np.float64,
+    "high": np.float64,
+    "count": np.int64,
+    "nonfinite": np.int64,
+}
+
+
+@hookimpl
+def wl_projections() -> Sequence[type[Projection]]:
+    return [Curves]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """One signal over the steps ``[S]``, steps ascending.
+
+    ``mean``, ``low`` and ``high`` are over all values of the step; ``mean`` is NaN when one of
+    them was, ``low`` and ``high`` are over the others. ``count`` is how many there were, of which
+    ``nonfinite`` were NaN or infinite.
+    """
+
+    name: str
+    steps: npt.NDArray[np.int64]
+    mean: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    count: npt.NDArray[np.int64]
+    nonfinite: npt.NDArray[np.int64]
+
+
+class _Series:
+    """The events of one signal and origin, in the order of the log."""
+
+    __slots__ = ("columns",)
+
+    def __init__(self) -> None:
+        self.columns = {name: GrowingArray(dtype) for name, dtype in _COLUMNS.items()}
+
+    def extend(self, *columns: npt.NDArray[Any]) -> None:
+        for mine, more in zip(self.columns.values(), columns, strict=True):
+            mine.extend(more)
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        return tuple(column.array for column in self.columns.values())
+
+
+class Curves(Projection):
+    """Per step: mean, extremes and number of the values of every signal logged as a curve."""
+
+    name: ClassVar[str] = "curves"
+    version: ClassVar[int] = 1
+    kinds: ClassVar[frozenset[str]] = frozenset({"values", "instance_values", "step_values"})
+
+    def __init__(self) -> None:
+        # By signal, then origin; the origin of what is measured per step is "".
+        self._series: dict[str, dict[str, _Series]] = {}
+
+    def fold(self, batch: EventBatch) -> None:
+        for kind in ("values", "instance_values"):
+            for group in batch.groups(kind):
+                self._fold_values(group)
+        for group in batch.groups("step_values"):
+            self._fold_step_values(group)
+
+    def _fold_values(self, group: EventGroup) -> None:
+        logged = group.field("log")
+        if not any(logged):
+            return
+        lengths = group.lengths("values")
+        kept = np.asarray(logged, np.bool_) & (lengths > 0)
+        if kept.any():
+            rows = _summaries(group.vector("values"), lengths, group.steps)
+            signal, origin = group.key
+            self._of(signal, origin).extend(*(row[kept[lengths > 0]] for row in rows))
+
+    def _fold_step_values(self, group: EventGroup) -> None:
+        values = group.vector("values").astype(np.float64)
+        names = [name for event in group.field("names") for name in event]
+        steps = np.repeat(group.steps, group.lengths("values"))
+        finite = np.isfinite(values)
+        for name in dict.fromkeys(names):
+            at = np.asarray([index for index, one in enumerate(names) if one == name])
+            ones = np.ones(len(at), np.int64)
+            row = steps[at], values[at], values[at], values[at], ones, 1 - finite[at]
+            self._of(name, "").extend(*row)
+
+    def _of(self, signal: str, origin: str) -> _Series:
+        origins = self._series.setdefault(signal, {})
+        if origin not in origins:
+            origins[origin] = _Series()
+        return origins[origin]
+
+    def merge(self, later: Self) -> None:
+        for signal, origins in later._series.items():
+            for origin, series in origins.items():
+                self._of(signal, origin).extend(*series.arrays)
+
+    # -- checkpoints -------------------------------------------------------
+
+    def snapshot(self) -> State:
+        names = [(signal, origin) for signal in self._series for origin in self._series[signal]]
+        state: State = {"names": pack(names)}
+        for number, (signal, origin) in enumerate(names):
+            for column, values in self._series[signal][origin].columns.items():
+                state[f"{number}/{column}"] = values.array
+        return state
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
+        for number, (signal, origin) in enumerate(unpack(state, "names")):
+            self._of(signal, origin).extend(
+                *(array_of(state, f"{number}/{column}") for column in _COLUMNS)
+            )
+
+    def digest(self) -> str:
+        digest = Digest()
+        digest.add(self.name, self.version)
+        for signal in sorted(self._series):
+            for origin in sorted(self._series[signal]):
+                digest.add(signal, origin, *self._series[signal][origin].arrays)
+        return digest.hexdigest()
+
+    # -- reading -----------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """The signals that have a curve, sorted."""
+        return sorted(self._series)
+
+    def origins(self, name: str) -> list[str]:
+        """The origins whose samples the signal was measured on, sorted; ``""`` for the step."""
+        return sorted(self._series.get(normalise_name(name), ()))
+
+    def curve(self, name: str, origin: str | None = None) -> Curve:
+        """The curve of a signal, over all its origins or over one.
+
+        Raises:
+            UnknownNameError: no such signal was logged as a curve, or not of that origin.
+        """
+        found = self._series.get(normalise_name(name))
+        if found is None:
+            raise UnknownNameError(f"there is no curve {name!r}.{nearest(name, self._series)}")
+        if origin is not None and origin not in found:
+            raise UnknownNameError(
+                f"the curve {name!r} has nothing of origin {origin!r}.{nearest(origin, found)}"
+            )
+        series = [found[key] for key in (sorted(found) if origin is None else [origin])]
+        columns = [np.concatenate(parts) for parts in zip(*(s.arrays for s in series), strict=True)]
+        return _curve(normalise_name(name), *columns)
+
+
+def _summaries(
+    values: npt.NDArray[Any], lengths: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[Any], ...]:
+    """The columns of `_Series` for each event that has values ``[E]``.
+
+    The sum of an event must come out the same to the bit whatever stands around it, so it is taken
+    over float64 that are contiguous before ``reduceat`` sees them: a cast of its own would happen
+    in buffers, and sums would depend on where those end.
+    """
+    wide = values.astype(np.float64, copy=False)
+    there = lengths > 0
+    counts = lengths[there]
+    starts = np.cumsum(counts) - counts
+    with np.errstate(invalid="ignore", over="ignore"):  # inf - inf; more than float64 holds
+        sums = np.add.reduceat(wide, starts)
+    nonfinite = np.zeros(len(counts), np.int64)
+    if not np.isfinite(sums).all():
+        nonfinite = np.add.reduceat(~np.isfinite(wide), starts, dtype=np.int64)
+    low, high = np.fmin.reduceat(wide, starts), np.fmax.reduceat(wide, starts)
+    return steps[there], sums, low, high, counts, nonfinite
+
+
+def _curve(name: str, *columns: npt.NDArray[Any]) -> Curve:
+    order = np.argsort(columns[0], kind="stable")
+    step, total, low, high, count, nonfinite = (column[order] for column in columns)
+    starts = np.flatnonzero(np.concatenate([[True], step[1:] != step[:-1]]))
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = np.add.reduceat(total, starts) / np.add.reduceat(count, starts)
+    return Curve(
+        name,
+        step[starts],
+        mean,
+        np.fmin.reduceat(low, starts),
+        np.fmax.reduceat(high, starts),
+        np.add.reduceat(count, starts),
+        np.add.reduceat(nonfinite, starts),
+    )

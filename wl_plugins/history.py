@@ -1,0 +1,196 @@
+"""The view ``history``: every value that a sample or instance ever had, in the order of the log.
+
+Values go into chunks; a full one is sealed: sorted by row, so that one row's values are found in
+it by binary search. This version keeps all of it in memory. What a value is now is
+`sample_view`'s and `instance_view`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from wl_core.batches import EventBatch, EventGroup
+from wl_core.codec import SampleId
+from wl_core.columns import Digest, GrowingArray, Rows, State, array_of, pack, unpack
+from wl_core.hookspecs import hookimpl
+from wl_core.projection import Projection
+from wl_core.row_index import SampleIndex, checked_annotation_ids
+from wl_core.table import normalise_name
+
+CHUNK = 1 << 20
+# A row is a sample's row and an annotation_id, 0 for the sample itself, in one integer.
+_ANNOTATION_BITS = 24
+
+Trajectory: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+
+
+@hookimpl
+def wl_projections() -> Sequence[type[Projection]]:
+    return [History]
+
+
+class _Chunk:
+    """Values sorted by row; those of one row in the order of the log."""
+
+    __slots__ = ("rows", "steps", "values")
+
+    def __init__(
+        self,
+        rows: npt.NDArray[np.int64],
+        steps: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+    ) -> None:
+        order = np.argsort(rows, kind="stable")
+        self.rows, self.steps, self.values = rows[order], steps[order], values[order]
+
+    def find(self, row: int) -> Trajectory:
+        low, high = (
+            np.searchsorted(self.rows, row, "left"),
+            np.searchsorted(self.rows, row, "right"),
+        )
+        return self.steps[low:high], self.values[low:high]
+
+
+class _Series:
+    """All values of one signal: sealed chunks, and an open one in the order of the log."""
+
+    __slots__ = ("_open", "_sealed", "chunks")
+
+    def __init__(self) -> None:
+        self.chunks: list[_Chunk] = []
+        self._open = GrowingArray(np.int64), GrowingArray(np.int64), GrowingArray(np.float64)
+        self._sealed: _Chunk | None = None  # the open values, sorted for those who ask
+
+    def extend(self, *columns: npt.NDArray[Any]) -> None:
+        for mine, more in zip(self._open, columns, strict=True):
+            mine.extend(more)
+        self._sealed = None
+        if len(self._open[0]) >= CHUNK:
+            self.chunks.append(_Chunk(*(column.array for column in self._open)))
+            self._open = GrowingArray(np.int64), GrowingArray(np.int64), GrowingArray(np.float64)
+
+    def parts(self) -> list[_Chunk]:
+        """All chunks in the order of the log, the open one sorted."""
+        if self._sealed is None:
+            self._sealed = _Chunk(*(column.array for column in self._open))
+        return [*self.chunks, self._sealed]
+
+    def columns(self) -> list[npt.NDArray[Any]]:
+        """``rows, steps, values`` of all chunks; those of one row in the order of the log."""
+        parts = self.parts()
+        return [
+            np.concatenate([getattr(part, name) for part in parts]) for name in _Chunk.__slots__
+        ]
+
+
+class History(Projection):
+    """Per signal: the rows, steps and values of everything that was measured."""
+
+    name: ClassVar[str] = "history"
+    version: ClassVar[int] = 1
+    kinds: ClassVar[frozenset[str]] = frozenset({"values", "instance_values"})
+
+    def __init__(self) -> None:
+        self.index = SampleIndex()
+        self._series: dict[str, _Series] = {}
+
+    def fold(self, batch: EventBatch) -> None:
+        for group in batch.groups("values"):
+            self._append(group, self._rows(batch, group) << _ANNOTATION_BITS, group.ids().lengths)
+        for group in batch.groups("instance_values"):
+            lengths = group.lengths("values")
+            at = np.repeat(group.ids().starts, lengths) + group.vector("batch_idx")
+            rows = self._rows(batch, group)[at] << _ANNOTATION_BITS
+            ids = checked_annotation_ids(group.vector("annotation_ids"))
+            self._append(group, rows + ids, lengths)
+
+    def _rows(self, batch: EventBatch, group: EventGroup) -> Rows:
+        origin = group.key[1]
+        self.index.note(origin, group.first_position)
+        ids = group.ids()
+        key = ("rows", id(self.index), origin, id(ids))
+        return batch.shared(key, lambda vector: self.index.rows(origin, vector), ids)
+
+    def _append(
+        self, group: EventGroup, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+    ) -> None:
+        signal = group.key[0]
+        if signal not in self._series:
+            self._series[signal] = _Series()
+        values = group.vector("values")
+        if len(values) != len(rows):
+            raise ValueError(
+                f"{len(values)} values of {signal!r} cannot belong to {len(rows)} rows"
+            )
+        self._series[signal].extend(rows, np.repeat(group.steps, lengths), values)
+
+    def merge(self, later: Self) -> None:
+        mapped = later.index.mapped_into(self.index)
+        for signal, series in later._series.items():
+            mine = self._series.setdefault(signal, _Series())
+            rows, steps, values = series.columns()
+            mine.extend(_renumbered(rows, mapped), steps, values)
+
+    # -- checkpoints -------------------------------------------------------
+
+    def snapshot(self) -> State:
+        state: State = {"signals": pack(list(self._series))}
+        self.index.snapshot("index", state)
+        for number, series in enumerate(self._series.values()):
+            for name, column in zip(_Chunk.__slots__, series.columns(), strict=True):
+                state[f"{number}/{name}"] = column
+        return state
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
+        self.index.restore("index", state)
+        for number, signal in enumerate(unpack(state, "signals")):
+            self._series[signal] = _Series()
+            self._series[signal].extend(
+                *(array_of(state, f"{number}/{name}") for name in _Chunk.__slots__)
+            )
+
+    def digest(self) -> str:
+        digest, order = Digest(), self.index.order()
+        digest.add(self.name, self.version, *self.index.identities(order))
+        ranks = self.index.ranks()
+        for signal in sorted(self._series):
+            rows, steps, values = self._series[signal].columns()
+            chunk = _Chunk(_renumbered(rows, ranks), steps, values)
+            digest.add(signal, chunk.rows, chunk.steps, chunk.values)
+        return digest.hexdigest()
+
+    # -- reading -----------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """The signals that have a history, sorted."""
+        return sorted(self._series)
+
+    def history(
+        self, signal: str, origin: str, sample_id: SampleId, annotation_id: int = 0
+    ) -> Trajectory:
+        """``(steps int64 [N], values float64 [N])`` in the order of the log.
+
+        ``annotation_id`` 0 is the sample itself. Both are empty when nothing was measured.
+        """
+        series = self._series.get(normalise_name(signal))
+        row = self.index.find(origin, sample_id)
+        if series is None or row < 0:
+            return np.empty(0, np.int64), np.empty(0, np.float64)
+        found = [chunk.find(row << _ANNOTATION_BITS | annotation_id) for chunk in series.parts()]
+        steps, values = zip(*found, strict=True)
+        return np.concatenate(steps), np.concatenate(values)
+
+
+def _renumbered(
+    rows: npt.NDArray[np.int64], new: npt.NDArray[np.integer[Any]]
+) -> npt.NDArray[np.int64]:
+    """The rows with sample row ``i`` replaced by ``new[i]``."""
+    annotation_ids = rows & ((1 << _ANNOTATION_BITS) - 1)
+    renumbered: npt.NDArray[np.int64] = (
+        new[rows >> _ANNOTATION_BITS] << _ANNOTATION_BITS
+    ) | annotation_ids
+    return renumbered

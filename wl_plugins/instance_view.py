@@ -1,0 +1,261 @@
+"""The view ``instances``: what is known of each instance now, one row per instance.
+
+Rows 1..N of a sample exist from the moment on that the data set said it has N instances. Facts of
+whole samples are `sample_view`'s; `InstanceView.means` is what that view's display falls back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from wl_core.batches import EventBatch, EventGroup
+from wl_core.codec import SampleId
+from wl_core.columns import Digest, Rows, State
+from wl_core.hookspecs import hookimpl
+from wl_core.projection import Projection
+from wl_core.references import Reference, read_array_events
+from wl_core.row_index import InstanceIndex, SampleIndex, ranges
+from wl_core.table import Table, TableColumn, normalise_name
+from wl_plugins.row_facts import RowFacts
+
+_OWN = ("origin", "sample_id", "annotation_id", "discarded", "tags")
+
+
+@hookimpl
+def wl_projections() -> Sequence[type[Projection]]:
+    return [InstanceView]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceMeans:
+    """One signal's mean over the instances of each sample.
+
+    ``sample_rows`` ``[k]`` are rows of the instance view's own `SampleIndex`, those of samples of
+    which some instance has a value; ``means`` and ``counts`` belong to them.
+    """
+
+    sample_rows: Rows
+    means: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+
+
+class InstanceView(Projection):
+    """Per instance: every signal's last value, decisions, array references."""
+
+    name: ClassVar[str] = "instances"
+    version: ClassVar[int] = 1
+    kinds: ClassVar[frozenset[str]] = frozenset(
+        {"instance_values", "instances_found", "arrays", "tagged", "discarded"}
+    )
+
+    def __init__(self) -> None:
+        self.samples = SampleIndex()
+        self.index = InstanceIndex()
+        self._facts = RowFacts()
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    # -- folding -----------------------------------------------------------
+
+    def fold(self, batch: EventBatch) -> None:
+        for group in batch.groups("instances_found"):
+            counts = group.vector("counts").astype(np.int64)
+            rows = np.repeat(self._sample_rows(batch, group, group.key[0]), counts)
+            self.index.rows(rows, ranges(counts) + 1)
+        for group in batch.groups("instance_values"):
+            self._fold_values(batch, group)
+        for group in batch.groups("arrays"):
+            self._fold_arrays(batch, group)
+        for kind in ("tagged", "discarded"):
+            for group in batch.groups(kind):
+                self._fold_decisions(batch, group)
+
+    def _sample_rows(self, batch: EventBatch, group: EventGroup, origin: str) -> Rows:
+        """The sample row of every id of the group; made once for all groups with the same ids."""
+        self.samples.note(origin, group.first_position)
+        ids = group.ids()
+        key = ("rows", id(self.samples), origin, id(ids))
+        return batch.shared(key, lambda vector: self.samples.rows(origin, vector), ids)
+
+    def _fold_values(self, batch: EventBatch, group: EventGroup) -> None:
+        signal, origin = group.key
+        rows = self._instance_rows(batch, group, origin)
+        self._facts.put_values(signal, rows, group.vector("values"), len(self.index))
+
+    def _instance_rows(self, batch: EventBatch, group: EventGroup, origin: str) -> Rows:
+        """The row of every value; made once for all groups that speak of the same instances."""
+        samples = self._sample_rows(batch, group, origin)
+        ids, batch_idx = group.ids(), group.vector("batch_idx")
+        annotation_ids = group.vector("annotation_ids")
+
+        def make(_: object) -> Rows:
+            at = np.repeat(ids.starts, group.lengths("batch_idx")) + batch_idx
+            return self.index.rows(samples[at], annotation_ids)
+
+        key = ("instances", id(self.index), origin, id(ids), id(batch_idx), id(annotation_ids))
+        return batch.shared(key, make, None)
+
+    def _fold_arrays(self, batch: EventBatch, group: EventGroup) -> None:
+        field, origin = group.key
+        if all(index is None for index in group.field("batch_idx")):
+            return
+        samples = self._sample_rows(batch, group, origin)
+        found = read_array_events(group)
+        mine = found.annotation_ids > 0
+        rows = self.index.rows(samples[found.id_index[mine]], found.annotation_ids[mine])
+        self._facts.put_arrays(field, rows, found, mine, len(self.index))
+
+    def _fold_decisions(self, batch: EventBatch, group: EventGroup) -> None:
+        """Tags and discards of instances; those without annotation_ids are of samples."""
+        for event in group.singly():
+            if event.field("annotation_ids")[0] is not None:
+                samples = self._sample_rows(batch, event, event.field("origin")[0])
+                rows = self.index.rows(samples, event.vector("annotation_ids"))
+                self._facts.put_decision(event, rows, len(self.index))
+
+    def merge(self, later: Self) -> None:
+        samples = later.samples.mapped_into(self.samples)
+        rows = self.index.rows(samples[later.index.sample_rows], later.index.annotation_ids)
+        self._facts.merge(later._facts, rows, len(self.index))
+
+    # -- checkpoints -------------------------------------------------------
+
+    def snapshot(self) -> State:
+        state: State = {}
+        self.samples.snapshot("samples", state)
+        self.index.snapshot("index", state)
+        self._facts.snapshot("facts", len(self.index), state)
+        return state
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
+        self.samples.restore("samples", state)
+        self.index.restore("index", state)
+        self._facts.restore("facts", state)
+
+    def digest(self) -> str:
+        digest, order = Digest(), self._order()
+        digest.add(self.name, self.version, *self.samples.identities(self.samples.order()))
+        digest.add(self.samples.ranks()[self.index.sample_rows[order]])
+        digest.add(self.index.annotation_ids[order])
+        self._facts.update(digest, order)
+        return digest.hexdigest()
+
+    # -- reading -----------------------------------------------------------
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The signals that instances have values of, in the order in which they came."""
+        return tuple(self._facts.signals)
+
+    @property
+    def nan_counts(self) -> Mapping[str, int]:
+        """How many NaN or infinite values were recorded of each signal, ever."""
+        return self._facts.nonfinite
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Every tag that was ever put on an instance, sorted."""
+        return tuple(sorted(self._facts.tags))
+
+    def annotation_ids(self, origin: str, sample_id: SampleId) -> list[int]:
+        """The annotation_ids of one sample's instances, ascending."""
+        rows = self.index.of_sample(self.samples.find(origin, sample_id))
+        ids: list[int] = self.index.annotation_ids[rows].tolist()
+        return ids
+
+    def value(
+        self, origin: str, sample_id: SampleId, annotation_id: int, column: str
+    ) -> float | bool | None:
+        """A signal's value (or ``discarded``) of one instance, None where there is none."""
+        row = self.index.find(self.samples.find(origin, sample_id), annotation_id)
+        if row < 0:
+            return None
+        if column == "discarded":
+            return self._facts.discarded.cell(row)
+        signal = self._facts.signals.get(normalise_name(column))
+        return None if signal is None else signal.cell(row)
+
+    def is_discarded(self, origin: str, sample_id: SampleId, annotation_id: int) -> bool:
+        """Whether the instance is discarded now."""
+        row = self.index.find(self.samples.find(origin, sample_id), annotation_id)
+        return self._facts.discarded.cell(row)
+
+    def get_ref(
+        self, origin: str, sample_id: SampleId, annotation_id: int, field: str
+    ) -> Reference | None:
+        """``(content hash, dtype, shape)`` of the instance's latest array, or None."""
+        row = self.index.find(self.samples.find(origin, sample_id), annotation_id)
+        return self._facts.reference(field, row)
+
+    @property
+    def array_fields(self) -> tuple[str, ...]:
+        """The fields (``target``, …) that some instance has an array of, sorted."""
+        return tuple(sorted(self._facts.arrays))
+
+    def live_refs(self) -> set[bytes]:
+        """The content hashes of all arrays that an instance names now."""
+        return self._facts.live_refs()
+
+    def _order(self) -> Rows:
+        return self.index.order(self.samples.ranks())
+
+    def table(self, origin: str | None = None, sample_id: SampleId | None = None) -> Table:
+        """One row per instance in the canonical order: own columns, then signals.
+
+        Only one sample's instances when ``sample_id`` is given; that needs its origin.
+        """
+        if origin is None:
+            order = self._order()
+        elif sample_id is None:
+            order = self._order()
+            order = order[self.samples.of_origin(origin)[self.index.sample_rows[order]]]
+        else:
+            order = self.index.of_sample(self.samples.find(origin, sample_id))
+        size = len(self.index)
+        everywhere = np.ones(len(order), np.bool_)
+        return Table(
+            (
+                *self.samples.table_columns(self.index.sample_rows[order]),
+                TableColumn(
+                    "annotation_id", "number", self.index.annotation_ids[order], everywhere
+                ),
+                self._facts.discarded_column(order, size),
+                self._facts.tags_column(order, size),
+                *self._facts.signal_columns(_OWN, order, size),
+            )
+        )
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """The number of instances of each sample row ``[n]`` of ``samples``."""
+        counts: npt.NDArray[np.int64] = np.bincount(
+            self.index.sample_rows, minlength=len(self.samples)
+        )
+        return counts
+
+    def means(self) -> dict[str, InstanceMeans]:
+        """Every signal's mean over each sample's instances that have a value.
+
+        A NaN that was recorded makes the mean NaN; an instance without a value does not count.
+        Values are added by annotation_id, so that the mean is the same however the log was folded.
+        """
+        order = self._order()
+        samples = self.index.sample_rows[order]
+        means = {}
+        for name, column in self._facts.signals.items():
+            values, present = (array[order] for array in column.arrays(len(self.index)))
+            rows = samples[present]
+            starts = np.flatnonzero(np.concatenate([rows[:1] >= 0, rows[1:] != rows[:-1]]))
+            counts = np.diff(starts, append=len(rows))
+            if not len(rows):
+                means[name] = InstanceMeans(rows, np.empty(0), counts)
+                continue
+            with np.errstate(invalid="ignore", over="ignore"):
+                sums = np.add.reduceat(values[present].astype(np.float64), starts)
+            means[name] = InstanceMeans(rows[starts], sums / counts, counts)
+        return means

@@ -1,0 +1,355 @@
+"""The view ``samples``: what is known of each sample now, one row per sample.
+
+Facts of instances are `instance_view`'s; here a sample only learns that it has them. What a
+signal was before its last value is `history`'s, its curve `curves`'. `display_table` joins this
+view with the instances, as people see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from wl_core.batches import EventBatch, EventGroup
+from wl_core.codec import SampleId
+from wl_core.columns import (
+    CodedColumn,
+    Digest,
+    Rows,
+    State,
+    array_of,
+    grown,
+    pack,
+    unpack,
+)
+from wl_core.hookspecs import hookimpl
+from wl_core.projection import Projection
+from wl_core.references import Reference, read_array_events
+from wl_core.row_index import SampleIndex
+from wl_core.table import Scalar, Table, TableColumn, normalise_name
+from wl_plugins.instance_view import InstanceView
+from wl_plugins.row_facts import RowFacts
+
+_OWN = ("origin", "sample_id", "times_seen", "last_step", "instances", "discarded", "tags")
+
+
+@hookimpl
+def wl_projections() -> Sequence[type[Projection]]:
+    return [SampleView]
+
+
+class SampleView(Projection):
+    """Per sample: every signal's last value, exposures, decisions, metadata, array references.
+
+    ``times_seen`` counts how often the sample was handed to the model and ``last_step`` is the
+    greatest step at which it was; both know nothing of values that were saved without that.
+    """
+
+    name: ClassVar[str] = "samples"
+    version: ClassVar[int] = 1
+    kinds: ClassVar[frozenset[str]] = frozenset(
+        {
+            "values",
+            "instance_values",
+            "exposed",
+            "metadata",
+            "instances_found",
+            "arrays",
+            "tagged",
+            "discarded",
+            "signal_declared",
+        }
+    )
+
+    def __init__(self) -> None:
+        self.index = SampleIndex()
+        self._facts = RowFacts()
+        self._metadata: dict[str, CodedColumn] = {}
+        self._times_seen = np.zeros(0, np.int64)
+        self._last_step = np.full(0, -1, np.int64)
+        self._instances = np.full(0, -1, np.int64)
+        self._declared: dict[str, tuple[str, str, bool]] = {}
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    # -- folding -----------------------------------------------------------
+
+    def fold(self, batch: EventBatch) -> None:
+        for group in batch.groups("values"):
+            self._fold_values(batch, group)
+        for group in batch.groups("exposed"):
+            self._fold_exposed(batch, group)
+        for group in batch.groups("instances_found"):
+            self._fold_found(batch, group)
+        for group in batch.groups("instance_values"):
+            self._rows(batch, group, group.key[1])
+        for group in batch.groups("arrays"):
+            self._fold_arrays(batch, group)
+        self._fold_metadata(batch)
+        for kind in ("tagged", "discarded"):
+            for group in batch.groups(kind):
+                self._fold_decisions(batch, group)
+        for group in batch.groups("signal_declared"):
+            fields = [group.field(name) for name in ("signal", "level", "role", "log")]
+            for signal, level, role, log in zip(*fields, strict=True):
+                self._declared[signal] = (level, role, log)
+
+    def _rows(self, batch: EventBatch, group: EventGroup, origin: str) -> Rows:
+        """The row of every id of the group; made once for all groups with the same ids."""
+        self.index.note(origin, group.first_position)
+        ids = group.ids()
+        key = ("rows", id(self.index), origin, id(ids))
+        return batch.shared(key, lambda vector: self.index.rows(origin, vector), ids)
+
+    def _fold_values(self, batch: EventBatch, group: EventGroup) -> None:
+        signal, origin = group.key
+        rows = self._rows(batch, group, origin)
+        self._facts.put_values(signal, rows, group.vector("values"), len(self.index))
+
+    def _fold_exposed(self, batch: EventBatch, group: EventGroup) -> None:
+        rows = self._rows(batch, group, group.key[0])
+        self._times_seen = grown(self._times_seen, len(self.index))
+        self._last_step = grown(self._last_step, len(self.index), -1)
+        np.add.at(self._times_seen, rows, 1)
+        np.maximum.at(self._last_step, rows, np.repeat(group.steps, group.ids().lengths))
+
+    def _fold_found(self, batch: EventBatch, group: EventGroup) -> None:
+        rows = self._rows(batch, group, group.key[0])
+        self._instances = grown(self._instances, len(self.index), -1)
+        np.maximum.at(self._instances, rows, group.vector("counts").astype(np.int64))
+
+    def _fold_arrays(self, batch: EventBatch, group: EventGroup) -> None:
+        field, origin = group.key
+        rows = self._rows(batch, group, origin)
+        found = read_array_events(group)
+        own = found.annotation_ids == 0
+        if own.any():
+            self._facts.put_arrays(field, rows[found.id_index[own]], found, own, len(self.index))
+
+    def _fold_metadata(self, batch: EventBatch) -> None:
+        """In the order of the log across origins, which the order of the columns follows."""
+        events: list[tuple[int, dict[str, list[Any]], Rows]] = []
+        for group in batch.groups("metadata"):
+            rows = self._rows(batch, group, group.key[0])
+            parts = np.split(rows, group.ids().starts[1:])
+            events += zip(group.positions.tolist(), group.field("columns"), parts, strict=True)
+        for _, columns, rows in sorted(events, key=lambda event: event[0]):
+            for name, scalars in columns.items():
+                column = self._metadata.setdefault(name, CodedColumn())
+                column.put(rows, scalars, len(self.index))
+
+    def _fold_decisions(self, batch: EventBatch, group: EventGroup) -> None:
+        """Tags and discards of samples; those with annotation_ids are of instances."""
+        for event in group.singly():
+            rows = self._rows(batch, event, event.field("origin")[0])
+            if event.field("annotation_ids")[0] is None:
+                self._facts.put_decision(event, rows, len(self.index))
+
+    def merge(self, later: Self) -> None:
+        rows = later.index.mapped_into(self.index)
+        size = len(self.index)
+        self._facts.merge(later._facts, rows, size)
+        for name, coded in later._metadata.items():
+            self._metadata.setdefault(name, CodedColumn()).merge(coded, rows, size)
+        self._declared.update(later._declared)
+        times_seen, *maxima = self._counts()
+        more_seen, *others = later._counts()
+        times_seen[rows] += more_seen
+        for mine, theirs in zip(maxima, others, strict=True):
+            mine[rows] = np.maximum(mine[rows], theirs)
+
+    def _counts(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """``times_seen``, ``last_step``, ``instances`` ``[n]``; -1 is "unknown" in the last two."""
+        size = len(self.index)
+        self._times_seen = grown(self._times_seen, size)
+        self._last_step = grown(self._last_step, size, -1)
+        self._instances = grown(self._instances, size, -1)
+        return self._times_seen[:size], self._last_step[:size], self._instances[:size]
+
+    # -- checkpoints -------------------------------------------------------
+
+    def snapshot(self) -> State:
+        state: State = {}
+        size = len(self.index)
+        self.index.snapshot("index", state)
+        self._facts.snapshot("facts", size, state)
+        state["names"] = pack((list(self._metadata), self._declared))
+        for number, column in enumerate(self._metadata.values()):
+            column.snapshot(f"metadata/{number}", size, state)
+        state["times_seen"], state["last_step"], state["instances"] = self._counts()
+        return state
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
+        self.index.restore("index", state)
+        self._facts.restore("facts", state)
+        metadata, declared = unpack(state, "names")
+        self._declared = dict(declared)
+        for number, name in enumerate(metadata):
+            self._metadata[name] = CodedColumn()
+            self._metadata[name].restore(f"metadata/{number}", state)
+        self._times_seen = array_of(state, "times_seen")
+        self._last_step = array_of(state, "last_step")
+        self._instances = array_of(state, "instances")
+
+    def digest(self) -> str:
+        digest, order = Digest(), self.index.order()
+        digest.add(self.name, self.version, *self.index.identities(order))
+        digest.add(*(counts[order] for counts in self._counts()))
+        self._facts.update(digest, order)
+        digest.add(sorted(self._declared.items()), list(self._metadata))
+        for column in self._metadata.values():
+            column.update(digest, order)
+        return digest.hexdigest()
+
+    # -- reading -----------------------------------------------------------
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The signals that samples have values of, in the order in which they came."""
+        return tuple(self._facts.signals)
+
+    @property
+    def declared(self) -> Mapping[str, tuple[str, str, bool]]:
+        """``{signal: (level, role, log)}`` of every signal that was declared, of any level."""
+        return self._declared
+
+    @property
+    def nan_counts(self) -> Mapping[str, int]:
+        """How many NaN or infinite values were recorded of each signal, ever."""
+        return self._facts.nonfinite
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Every tag that was ever put on a sample, sorted."""
+        return tuple(sorted(self._facts.tags))
+
+    def value(self, origin: str, sample_id: SampleId, column: str) -> Scalar:
+        """One cell, None when the sample or the column is unknown or the cell is empty.
+
+        ``signals_x`` and ``signals//x`` mean the signal ``x`` and nothing else; a bare name is
+        looked for among the signals first. A few µs.
+        """
+        row = self.index.find(origin, sample_id)
+        if row < 0:
+            return None
+        name = normalise_name(column)
+        signal = self._facts.signals.get(name)
+        if signal is not None and (name not in _OWN or name != column):
+            return signal.cell(row)
+        if name != column:
+            return None
+        return self._own_cell(row, name) if name in _OWN else self._metadata_cell(row, name)
+
+    def _own_cell(self, row: int, name: str) -> Scalar:
+        if name == "origin":
+            return self.index.origin(row)
+        if name == "sample_id":
+            return self.index.sample_id(row)
+        if name == "discarded":
+            return self._facts.discarded.cell(row)
+        if name == "tags":
+            return self._facts.tags_of(row)
+        times_seen, last_step, instances = self._counts()
+        if name == "times_seen":
+            return int(times_seen[row])
+        known = int((last_step if name == "last_step" else instances)[row])
+        return None if known < 0 else known
+
+    def _metadata_cell(self, row: int, name: str) -> Scalar:
+        column = self._metadata.get(name) or self._metadata.get(name.removeprefix("metadata/"))
+        return None if column is None else column.cell(row)
+
+    def is_discarded(self, origin: str, sample_id: SampleId) -> bool:
+        """Whether the sample is discarded now."""
+        return self._facts.discarded.cell(self.index.find(origin, sample_id))
+
+    def get_ref(self, origin: str, sample_id: SampleId, field: str) -> Reference | None:
+        """``(content hash, dtype, shape)`` of the sample's latest array of that field, or None."""
+        return self._facts.reference(field, self.index.find(origin, sample_id))
+
+    @property
+    def array_fields(self) -> tuple[str, ...]:
+        """The fields (``prediction``, …) that some sample has an array of, sorted."""
+        return tuple(sorted(self._facts.arrays))
+
+    def live_refs(self) -> set[bytes]:
+        """The content hashes of all arrays that a sample names now."""
+        return self._facts.live_refs()
+
+    def table(self) -> Table:
+        """One row per sample, in the canonical order: own columns, metadata, signals.
+
+        Metadata with the name of one of the view's own columns or of a signal is shown as
+        ``metadata/<name>``, a signal with the name of an own column as ``signals/<name>``.
+        """
+        order, size = self.index.order(), len(self.index)
+        metadata = (
+            column.table_column(
+                f"metadata/{name}" if name in _OWN or name in self._facts.signals else name,
+                order,
+                size,
+            )
+            for name, column in self._metadata.items()
+        )
+        signals = self._facts.signal_columns(_OWN, order, size)
+        return Table((*self._own_columns(order), *metadata, *signals))
+
+    def _own_columns(self, order: Rows) -> tuple[TableColumn, ...]:
+        times_seen, last_step, instances = (counts[order] for counts in self._counts())
+        everywhere = np.ones(len(order), np.bool_)
+        return (
+            *self.index.table_columns(order),
+            TableColumn("times_seen", "number", times_seen, everywhere),
+            TableColumn("last_step", "number", last_step, last_step >= 0),
+            TableColumn("instances", "number", instances, instances >= 0),
+            self._facts.discarded_column(order, len(order)),
+            self._facts.tags_column(order, len(order)),
+        )
+
+
+def display_table(samples: SampleView, instances: InstanceView) -> Table:
+    """The samples as people see them: empty cells of signals show their instances' mean.
+
+    A sample's own value is never replaced. Signals that only instances have come after the
+    samples' own. ``instances`` is how many instance rows the sample has.
+    """
+    own = samples.table()
+    where = instances.samples.mapped_into(samples.index, create=False)
+    ranks = samples.index.ranks()
+    at = np.where(where >= 0, ranks[where], -1) if len(ranks) else where
+    columns = {column.name: column for column in own}
+    counts = _spread(instances.counts(), at, len(own))
+    known = columns["instances"]
+    columns["instances"] = TableColumn(
+        "instances", "number", np.maximum(known.values, counts), known.present | (counts > 0)
+    )
+    for name, found in instances.means().items():
+        shown = f"signals/{name}" if name in _OWN else name
+        means = _spread(found.means, at[found.sample_rows], len(own))
+        there = _spread(np.ones(len(found.means), np.bool_), at[found.sample_rows], len(own))
+        columns[shown] = _fallen_back(shown, columns.get(shown), means, there)
+    return Table(tuple(columns.values()))
+
+
+def _spread(values: npt.NDArray[Any], at: npt.NDArray[np.intp], size: int) -> npt.NDArray[Any]:
+    """``values[i]`` at place ``at[i]`` of ``[size]``, zero elsewhere; -1 is no place."""
+    spread = np.zeros(size, values.dtype)
+    spread[at[at >= 0]] = values[at >= 0]
+    return spread
+
+
+def _fallen_back(
+    name: str,
+    own: TableColumn | None,
+    means: npt.NDArray[np.float64],
+    there: npt.NDArray[np.bool_],
+) -> TableColumn:
+    if own is None:
+        return TableColumn(name, "number", means, there, aggregated=there)
+    aggregated = there & ~own.present
+    values = np.where(aggregated, means, own.values)
+    return TableColumn(name, "number", values, own.present | there, aggregated=aggregated)
