@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wl_core.cli_options import json_option, opened, run_options
+from wl_core.errors import UnknownNameError, nearest
 
 if TYPE_CHECKING:
     from wl_core.codec import DamagedFrame, Event, Frame
@@ -51,12 +52,20 @@ def events(
       wl events --follow --kind values --json | jq -c '[.step, .data.signal]'
     """
     with opened(run, root) as reader:
+        _check_kinds(reader, kinds)
         if start is None:
             start = max(0, reader.log.next_position - _LAST) if follow else 0
         damage: list[DamagedFrame] = []
         found = _limited(_chosen(_frames(reader, start, follow), start, kinds, damage), limit)
         _print_events(found, as_json)
     return 1 if damage else 0
+
+
+def _check_kinds(reader: Run, kinds: tuple[str, ...]) -> None:
+    known = [kind.name for kind in reader.log.catalogue]
+    for kind in kinds:
+        if kind not in known:
+            raise UnknownNameError(f"there is no event kind {kind!r}.{nearest(kind, known)}")
 
 
 def _frames(reader: Run, start: int, follow: bool) -> Iterable[Frame | DamagedFrame]:

@@ -1,0 +1,91 @@
+"""What the documentation shows is run: page by page, each in an empty folder.
+
+A comment before a fenced block says what is done with it:
+
+    <!-- file: NAME -->      it is written to that file
+    <!-- run: python -->     it is run as a script
+    <!-- run: console -->    its ``$`` lines are run by bash, one after the other; what stands
+                             below one must be its output, with ``...`` for any text
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"<!-- (file|run): (\S+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SECONDS = 120
+
+
+def blocks(page: Path) -> list[tuple[str, str, str]]:
+    return [tuple(match) for match in BLOCK.findall(page.read_text())]  # type: ignore[misc]
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONWARNINGS": "error",
+    }
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def commands(text: str) -> Iterator[tuple[str, str]]:
+    """Each command of a console block with the output that the page shows below it."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        while command.endswith("\\"):
+            more, _, output = output.partition("\n")
+            command += "\n" + more.removeprefix("> ")
+        yield command, output
+
+
+def check_console(text: str, folder: Path) -> None:
+    for command, expected in commands(text):
+        done = run(["bash", "-c", command], folder)
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+        if expected.strip():
+            flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            same = doctest.OutputChecker().check_output(expected, done.stdout + done.stderr, flags)
+            assert same, (
+                f"$ {command}\n{done.stdout}{done.stderr}\n--- but the page says\n{expected}"
+            )
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page)], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_page(page: Path, tmp_path: Path) -> None:
+    for action, argument, text in blocks(page):
+        if action == "file":
+            (tmp_path / argument).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / argument).write_text(text)
+        elif argument == "python":
+            done = run([sys.executable, "-c", text], tmp_path)
+            assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+        else:
+            assert argument == "console"
+            check_console(text, tmp_path)
+
+
+def test_every_marker_is_followed_by_a_block() -> None:
+    for page in PAGES:
+        marked = re.findall(r"<!-- (?:file|run): ", page.read_text())
+        assert len(marked) == len(blocks(page)), page
