@@ -1,1 +1,83 @@
-"""wl: a PyTorch training run that explains itself."""
+"""wl: a PyTorch training run that explains itself.
+
+    import wl_core as wl
+
+Everything public is below, and is imported when it is first used: reading a log needs no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wl_core.arrays import ArrayProxy as ArrayProxy
+    from wl_core.curation import discard_samples as discard_samples
+    from wl_core.curation import tag_samples as tag_samples
+    from wl_core.directory import find_run as find_run
+    from wl_core.directory import list_runs as list_runs
+    from wl_core.errors import RecordingStoppedWarning as RecordingStoppedWarning
+    from wl_core.errors import SignalFailedWarning as SignalFailedWarning
+    from wl_core.errors import SignalShapeError as SignalShapeError
+    from wl_core.errors import WlError as WlError
+    from wl_core.filters import Filter as Filter
+    from wl_core.guards import guard_testing_context as guard_testing_context
+    from wl_core.guards import guard_training_context as guard_training_context
+    from wl_core.hookspecs import hookimpl as hookimpl
+    from wl_core.run import Run as Run
+    from wl_core.run import open_run as open_run
+    from wl_core.save import save_instance_signals as save_instance_signals
+    from wl_core.save import save_signals as save_signals
+    from wl_core.serving import keep_serving as keep_serving
+    from wl_core.serving import serve as serve
+    from wl_core.session import finish as finish
+    from wl_core.session import start_run as start_run
+    from wl_core.signals import SignalContext as SignalContext
+    from wl_core.signals import compute_signals as compute_signals
+    from wl_core.signals import signal as signal
+    from wl_core.table import Table as Table
+    from wl_core.watch import watch_or_edit as watch_or_edit
+
+_WHERE = {
+    "ArrayProxy": "arrays",
+    "Filter": "filters",
+    "RecordingStoppedWarning": "errors",
+    "Run": "run",
+    "SignalContext": "signals",
+    "SignalFailedWarning": "errors",
+    "SignalShapeError": "errors",
+    "Table": "table",
+    "WlError": "errors",
+    "compute_signals": "signals",
+    "discard_samples": "curation",
+    "find_run": "directory",
+    "finish": "session",
+    "guard_testing_context": "guards",
+    "guard_training_context": "guards",
+    "hookimpl": "hookspecs",
+    "keep_serving": "serving",
+    "list_runs": "directory",
+    "open_run": "run",
+    "save_instance_signals": "save",
+    "save_signals": "save",
+    "serve": "serving",
+    "signal": "signals",
+    "start_run": "session",
+    "tag_samples": "curation",
+    "watch_or_edit": "watch",
+}
+
+__all__ = list(_WHERE)  # noqa: PLE0605  # one list, not two that can drift
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"wl_core has no {name!r}; it has {', '.join(_WHERE)}")
+    from importlib import import_module
+
+    found = getattr(import_module(f"wl_core.{_WHERE[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(_WHERE)

@@ -90,6 +90,9 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
     _kind("resumed", "The training goes on.", ""),
 )  # fmt: skip
 
+# Frames with one of these are found without reading the log: they say how a run is.
+LANDMARKS = frozenset({"run_started", "run_finished", "paused", "resumed"})
+
 
 class Catalogue:
     """The kinds that this process knows: the built-in ones and those that plugins add."""

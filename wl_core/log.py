@@ -1,7 +1,8 @@
 """EventLog: append frames, read them, follow them, verify them.
 
 Database ``frames``: the position of the frame's first event, u64 big-endian -> the frame (`codec`).
-Database ``meta``: the format and the next position. Positions are given inside the write
+Database ``meta``: the format and the next position. Database ``landmarks``: the positions of
+frames that begin, pause or end a run. Positions are given inside the write
 transaction, so they are dense and frames of several processes interleave whole (G1, G4). Beside each frame goes its writer's number for it, so that a frame which is found
 again in a tail is committed once (`tail`, `commit`). Views are not this file's business.
 """
@@ -55,6 +56,7 @@ class EventLog:
         self._meta = self._environment.database(b"meta")
         self._frames = self._environment.database(b"frames")
         self._writers = self._environment.database(b"writers")
+        self._landmarks = self._environment.database(b"landmarks")
         self._check_format()
         self._own_next = self.next_position  # up to here this handle knows what came
         self._foreign: list[tuple[int, int]] = []
@@ -101,6 +103,8 @@ class EventLog:
                 if entry.number <= done[entry.writer]:
                     continue
                 txn.put(_KEY.pack(at), entry.frame, append=True, db=self._frames)
+                if entry.landmark:
+                    txn.put(_KEY.pack(at), b"", append=True, db=self._landmarks)
                 at += entry.count
                 done[entry.writer] = entry.number
             for writer, number in done.items():
@@ -138,6 +142,25 @@ class EventLog:
 
     def _next(self, txn: Transaction) -> int:
         return _number(txn.get(b"next", db=self._meta))
+
+    def landmarks(self) -> Iterator[Frame]:
+        """The frames that begin, pause or end a run, the newest first, without reading the rest."""
+        keys = []
+        if self._landmarks is not None:
+            with self._environment.reading() as txn:
+                keys = [_number(key) for key, _ in txn.cursor(db=self._landmarks)]
+        for position in reversed(keys):
+            found = next(self.frames(position, position + 1), None)
+            if isinstance(found, Frame):
+                yield found
+
+    def last_frame(self) -> Frame | None:
+        """The newest frame that can be read, None when there is none."""
+        for position in range(self.next_position - 1, -1, -1):
+            found = next(self.frames(position), None)
+            if isinstance(found, Frame):
+                return found
+        return None
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame | DamagedFrame]:
         """The frames from the one that holds ``start`` up to position ``stop``, in order.

@@ -6,7 +6,7 @@ to the log; after a crash `read_tails` gives back what it had not moved (G2). Tw
 so that one can be emptied while the other grows.
 
     file   = b"WLTAIL01" + writer (8 bytes) + records
-    record = length, crc32, number, count, frame length, frame, arrays
+    record = length, crc32, number, count, frame length, landmark, frame, arrays
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wl_core.errors import LogWriteError
 
 _MAGIC = b"WLTAIL01"
 _HEAD = struct.Struct("<II")
-_BODY = struct.Struct("<QII")
+_BODY = struct.Struct("<QII?")
 _ROTATE_BYTES = 1 << 20
 
 
@@ -32,7 +32,8 @@ _ROTATE_BYTES = 1 << 20
 class Entry:
     """One frame on its way to the log, with the arrays that its events name.
 
-    ``number`` counts the writer's frames from 1; ``count`` is the frame's number of events.
+    ``number`` counts the writer's frames from 1; ``count`` is the frame's number of events. A
+    ``landmark`` is found again without reading the log (see `EventLog.landmarks`).
     """
 
     writer: bytes
@@ -40,6 +41,7 @@ class Entry:
     count: int
     frame: bytes
     arrays: Sequence[tuple[bytes, bytes]] = ()
+    landmark: bool = False
 
 
 class Tail:
@@ -62,7 +64,7 @@ class Tail:
             LogWriteError: the disk refused; the record is not there, not even in part.
         """
         arrays = msgpack.packb(entry.arrays) if entry.arrays else b""
-        body = _BODY.pack(entry.number, entry.count, len(entry.frame))
+        body = _BODY.pack(entry.number, entry.count, len(entry.frame), entry.landmark)
         crc = zlib.crc32(arrays, zlib.crc32(entry.frame, zlib.crc32(body)))
         length = _BODY.size + len(entry.frame) + len(arrays)
         file = self._files[self._active]
@@ -120,9 +122,9 @@ def _read(path: Path) -> Iterator[Entry]:
         body = data[at + _HEAD.size : at + _HEAD.size + length]
         if len(body) < max(length, _BODY.size) or zlib.crc32(body) != crc:
             return
-        number, count, size = _BODY.unpack_from(body)
+        number, count, size, landmark = _BODY.unpack_from(body)
         frame = bytes(body[_BODY.size : _BODY.size + size])
         rest = body[_BODY.size + size :]
         arrays = msgpack.unpackb(rest, use_list=False) if len(rest) else ()
-        yield Entry(writer, number, count, frame, arrays)
+        yield Entry(writer, number, count, frame, arrays, landmark)
         at += _HEAD.size + length

@@ -1,0 +1,256 @@
+"""Recorder: collects the facts of a step and commits its frame.
+
+The hot path of a training run: what is called here is called in every step, several times. Facts
+inside a guard wait for its exit and go into one frame; a fact outside a guard is a frame of its
+own. What the facts mean is not known here; what values may look like is checked in `values`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wl_core.arrays import pack_arrays
+from wl_core.codec import Frame, FrameBuilder, encode, pack_index
+from wl_core.events import LANDMARKS
+from wl_core.tail import Entry
+from wl_core.values import BatchIds, Instances
+
+_REMEMBERED_ARRAYS = 200_000
+
+
+class OpenFrame:
+    """The facts of a guard that has been entered and not left."""
+
+    __slots__ = (
+        "arrays", "builder", "exposed", "failed", "is_landmark", "is_step", "named", "phase",
+        "seen_events", "step",
+    )  # fmt: skip
+
+    def __init__(self, phase: str, step: int, *, is_step: bool) -> None:
+        self.phase = phase
+        self.step = step
+        self.is_step = is_step  # the clock goes on when it ends
+        self.builder = FrameBuilder()
+        self.arrays: list[tuple[bytes, bytes]] = []
+        self.exposed: list[BatchIds] = []  # what a loader handed over
+        self.named: list[BatchIds] = []  # what the script named itself
+        self.failed = False
+        self.is_landmark = False
+        self.seen_events = 0  # how many of its events the local views have folded already
+
+
+class Recorder:
+    """One writer's facts on their way to its log.
+
+    ``submit`` takes an encoded frame and returns when it survives the process; ``committed`` is
+    told each frame after that, and how many of its events were seen while it was open. ``step`` is the number of training guards exited.
+    """
+
+    def __init__(
+        self,
+        writer: bytes,
+        submit: Callable[[Entry], None],
+        committed: Callable[[Frame, int], None],
+        step: int = 0,
+        number: int = 0,
+    ) -> None:
+        self.writer = writer
+        self.step = step
+        self.lock = threading.RLock()
+        self._submit = submit
+        self._committed = committed
+        self._number = number
+        self._open: list[OpenFrame] = []
+        self._stored: OrderedDict[bytes, None] = OrderedDict()
+
+    # -- frames ------------------------------------------------------------
+
+    @property
+    def current(self) -> OpenFrame | None:
+        """The innermost open frame, None outside of guards."""
+        return self._open[-1] if self._open else None
+
+    @property
+    def open_frames(self) -> tuple[OpenFrame, ...]:
+        """The frames of the guards that are open, the outermost first."""
+        return tuple(self._open)
+
+    @property
+    def phase(self) -> str:
+        """``"train"``, ``"test"`` or ``"outside"``."""
+        return self._open[-1].phase if self._open else "outside"
+
+    def begin(self, phase: str, step: int | None = None) -> None:
+        """Opens a frame for the facts to come, those of a ``step`` of the past if one is given."""
+        at = self.step if step is None else step
+        self._open.append(OpenFrame(phase, at, is_step=phase == "train" and step is None))
+
+    def end(self) -> None:
+        """Commits the innermost open frame; in a training phase the step is over."""
+        frame = self._open.pop()
+        self._add_exposures(frame)
+        if frame.is_step:
+            self.step += 1
+        self._commit(frame)
+
+    @contextmanager
+    def facts(self) -> Iterator[OpenFrame]:
+        """The open frame, or outside of guards a frame of its own that is committed at the end."""
+        with self.lock:
+            if self._open:
+                yield self._open[-1]
+                return
+            frame = OpenFrame("outside", self.step, is_step=False)
+            yield frame
+            self._commit(frame)
+
+    def _commit(self, frame: OpenFrame) -> None:
+        builder = frame.builder
+        if not builder.events:
+            return
+        self._number += 1
+        done = Frame(
+            frame.step,
+            time.time(),
+            self.writer,
+            self._number,
+            frame.phase,
+            frame.failed,
+            builder.blobs,
+            builder.events,
+        )
+        self._submit(
+            Entry(
+                self.writer, self._number, done.count, encode(done), frame.arrays, frame.is_landmark
+            )
+        )
+        self._committed(done, frame.seen_events)
+
+    # -- facts -------------------------------------------------------------
+
+    def values(self, signal: str, log: bool, batch: BatchIds, values: npt.NDArray[Any]) -> None:
+        """One value per sample, ``values [B]``."""
+        with self.facts() as frame:
+            b = frame.builder
+            b.add("values", signal, batch.origin, log, b.blob(*batch.blob), b.vector(values))
+
+    def instance_values(
+        self, signal: str, log: bool, instances: Instances, values: npt.NDArray[Any]
+    ) -> None:
+        """One value per instance, ``values [N]``."""
+        with self.facts() as frame:
+            b = frame.builder
+            b.add(
+                "instance_values",
+                signal,
+                instances.batch.origin,
+                log,
+                b.blob(*instances.batch.blob),
+                b.vector(pack_index(instances.batch_idx)),
+                b.vector(pack_index(instances.annotation_ids)),
+                b.vector(values),
+            )
+
+    def step_values(self, values: dict[str, float]) -> None:
+        """One value per signal for this step."""
+        with self.facts() as frame:
+            vector = frame.builder.vector(np.asarray(list(values.values()), np.float64))
+            frame.builder.add("step_values", list(values), vector)
+
+    def exposed(self, batch: BatchIds) -> None:
+        """A loader handed this batch to the guard that is open."""
+        self._open[-1].exposed.append(batch)
+
+    def named(self, batch: BatchIds) -> None:
+        """The script recorded something for these samples, which no loader handed over."""
+        if self._open:
+            self._open[-1].named.append(batch)
+
+    def _add_exposures(self, frame: OpenFrame) -> None:
+        """A sample that the script named counts as seen once, unless a loader brought it."""
+        for batch in frame.exposed:
+            frame.builder.add("exposed", batch.origin, frame.builder.blob(*batch.blob))
+        if not frame.named:
+            return
+        seen = {(batch.origin, one) for batch in frame.exposed for one in batch.ids}
+        for batch in frame.named:
+            fresh = [one for one in dict.fromkeys(batch.ids) if (batch.origin, one) not in seen]
+            if fresh:
+                seen.update((batch.origin, one) for one in fresh)
+                frame.builder.add("exposed", batch.origin, frame.builder.ids(fresh))
+
+    def metadata(self, batch: BatchIds, columns: dict[str, list[Any]]) -> None:
+        """What the data set says of these samples: one list ``[B]`` per column."""
+        with self.facts() as frame:
+            frame.builder.add(
+                "metadata", batch.origin, frame.builder.blob(*batch.blob), columns
+            )
+
+    def instances_found(self, batch: BatchIds, counts: Sequence[int]) -> None:
+        """How many instances each of these samples has."""
+        with self.facts() as frame:
+            b = frame.builder
+            vector = b.vector(pack_index(np.asarray(counts, np.int64)))
+            b.add("instances_found", batch.origin, b.blob(*batch.blob), vector)
+
+    def arrays(
+        self, field: str, owners: BatchIds | Instances, arrays: Sequence[npt.NDArray[Any]]
+    ) -> None:
+        """One array per sample or instance; content that was stored lately is only named."""
+        packed = pack_arrays(arrays)
+        specs: dict[tuple[str, tuple[int, ...]], int] = {}
+        index = [specs.setdefault((a.dtype.str, a.shape), len(specs)) for a in arrays]
+        batch = owners.batch if isinstance(owners, Instances) else owners
+        with self.facts() as frame:
+            b = frame.builder
+            at = numbers = None
+            if isinstance(owners, Instances):
+                at = b.vector(pack_index(owners.batch_idx))
+                numbers = b.vector(pack_index(owners.annotation_ids))
+            b.add(
+                "arrays",
+                field,
+                batch.origin,
+                b.blob(*batch.blob),
+                at,
+                numbers,
+                b.blob("V16", b"".join([reference for reference, _ in packed])),
+                b.vector(pack_index(np.asarray(index, np.int64))),
+                [[dtype, list(shape)] for dtype, shape in specs],
+            )
+            frame.arrays += [pair for pair in packed if self._is_new(pair[0])]
+
+    def _is_new(self, reference: bytes) -> bool:
+        """False for the instance masks that come again every epoch. Forgetting costs only time."""
+        if reference in self._stored:
+            self._stored.move_to_end(reference)
+            return False
+        self._stored[reference] = None
+        if len(self._stored) > _REMEMBERED_ARRAYS:
+            self._stored.popitem(last=False)
+        return True
+
+    def add(self, kind: str, *fields: Any) -> None:
+        """An event without vectors."""
+        with self.facts() as frame:
+            frame.builder.add(kind, *fields)
+            frame.is_landmark |= kind in LANDMARKS
+
+    def choice(
+        self, kind: str, first: tuple[Any, ...], batch: BatchIds, annotation: int | None, who: str
+    ) -> None:
+        """A decision on samples, or on one instance of each: ``tagged``, ``discarded``."""
+        with self.facts() as frame:
+            b = frame.builder
+            numbers = None
+            if annotation is not None:
+                numbers = b.vector(pack_index(np.full(len(batch), annotation)))
+            b.add(kind, *first, batch.origin, b.blob(*batch.blob), numbers, who)

@@ -1,0 +1,314 @@
+"""Run: a run directory opened for reading; views of it, commands to it, and its past.
+
+Nothing here writes but `Run.append`, by which another process asks something of the training, and
+the checkpoints, which may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from wl_core.arrays import ArrayProxy, ArrayStore
+from wl_core.checkpoints import Checkpoints
+from wl_core.codec import Frame, FrameBuilder, SampleId, encode, pack_index
+from wl_core.commit import recover
+from wl_core.directory import RunDirectory, WriterLock, find_run, list_runs
+from wl_core.errors import RunLockedError, RunNotFoundError, UnknownNameError, UsageError, nearest
+from wl_core.log import EventLog
+from wl_core.plugins import load_plugins
+from wl_core.projection import Parked, Projector
+from wl_core.status import RunStatus, status_of
+from wl_core.table import Table, TableColumn
+from wl_core.tail import Entry, tail_paths
+
+if TYPE_CHECKING:
+    from wl_plugins.curves import Curve
+
+__all__ = ["Parked", "Run", "RunStatus", "find_run", "list_runs", "open_run"]
+
+# A checkpoint is worth its writing once so many events were folded since the last one.
+_CHECKPOINT_EVENTS = 20_000
+
+
+def open_run(path: Path | str) -> Run:
+    """Opens a run for reading, while it trains or long after.
+
+    What a training process left behind when it was killed is brought into the log first.
+
+    Raises:
+        RunNotFoundError: there is no run at ``path``.
+        UnsupportedFormatError: it was written by a newer wl.
+        StorageError: it is damaged beyond opening.
+    """
+    return Run(Path(path))
+
+
+class Run:
+    """A run, for reading. Views stand still between calls of `refresh`.
+
+    ``last_step`` is None for the present, or the step that `at` went back to.
+    """
+
+    def __init__(self, path: Path, *, last_step: int | None = None) -> None:
+        self.path = path
+        self.last_step = last_step
+        self.directory = RunDirectory(path)
+        if not self.directory.exists:
+            raise RunNotFoundError(
+                f"there is no run at {path}: expected a directory with rank-0000/log in it"
+            )
+        self._recover()
+        self.log = EventLog(self.directory.log)
+        self._arrays: ArrayStore | None = None
+        self._writer, self._number = secrets.token_bytes(8), 0
+        checkpoints = Checkpoints(self.directory.views)
+        kinds = load_plugins().collect_named("wl_projections")
+        self._on_demand = {kind.name: (plugin, kind) for plugin, kind in kinds if kind.on_demand}
+        always = [(plugin, kind) for plugin, kind in kinds if not kind.on_demand]
+        self._projector = Projector(always, self.log, checkpoints, last_step=last_step)
+        self._projector.restore()
+        self._kept = self._projector.position
+        self._folded = False
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    def _recover(self) -> None:
+        """Only the holder of the writer's lock may touch tails, and a living writer holds it."""
+        if not tail_paths(self.directory.rank_path):
+            return
+        try:
+            lock = WriterLock(self.directory.lock, attempts=1)
+        except (RunLockedError, PermissionError):
+            return
+        log = EventLog(self.directory.log)
+        arrays = ArrayStore(self.directory.arrays, create=True)
+        try:
+            recover(log, arrays, self.directory.rank_path)
+        finally:
+            arrays.close()
+            log.close()
+            lock.release()
+
+    # -- how it is ---------------------------------------------------------------
+
+    def status(self) -> RunStatus:
+        """Training, paused, finished, failed or crashed, at this moment."""
+        return status_of(self.directory, self.log)
+
+    @property
+    def position(self) -> int:
+        """How many events the views hold."""
+        return self._projector.position
+
+    @property
+    def parked(self) -> list[Parked]:
+        """The views that a plugin's error put out of service."""
+        return self._projector.parked
+
+    def refresh(self) -> int:
+        """Folds what is new into the views; gives the number of new events."""
+        self._folded = True
+        return self._projector.catch_up()
+
+    def at(self, *, step: int) -> Run:
+        """The run as it was at that step: the same folds, stopped before anything later."""
+        return Run(self.path, last_step=step)
+
+    # -- views -------------------------------------------------------------------
+
+    def view(self, name: str) -> Any:
+        """The projection of that name.
+
+        Raises:
+            UnknownNameError: there is none; the nearest name is given.
+            ProjectionParkedError: a plugin's error put it out of service.
+        """
+        if name in self._on_demand:
+            plugin, kind = self._on_demand.pop(name)
+            self._projector.include(plugin, kind)
+            self._folded = False
+        if not self._folded:
+            self.refresh()
+        return self._projector.view(name)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The names of all views."""
+        return (*self._projector.names, *self._on_demand)
+
+    def samples(self) -> Table:
+        """One row per sample; cells that are empty there show what its instances say."""
+        table: Table = self.view("samples").display(self.view("instances"))
+        added: list[TableColumn] = []
+        for columns in load_plugins().collect("wl_columns", run=self, table=table):
+            added.append(columns)
+        return Table((*table.columns, *added)) if added else table
+
+    def instances(self, sample_id: SampleId | None = None, origin: str | None = None) -> Table:
+        """One row per instance, of one sample or of all.
+
+        Raises:
+            UnknownNameError: no such sample.
+            UsageError: several origins have it and none was named.
+        """
+        if sample_id is not None:
+            origin, sample_id = self.find_sample(sample_id, origin)
+        table: Table = self.view("instances").table(origin, sample_id)
+        return table
+
+    def find_sample(self, sample_id: SampleId, origin: str | None = None) -> tuple[str, SampleId]:
+        """``(origin, sample_id)`` of a sample; text that names no sample is tried as a number.
+
+        Raises:
+            UnknownNameError: no such sample.
+            UsageError: several origins have it and none was named.
+        """
+        keys = self.view("samples").keys()
+        wanted = [sample_id]
+        if isinstance(sample_id, str) and sample_id.lstrip("-").isdigit():
+            wanted.append(int(sample_id))
+        for one in wanted:
+            found = [key for key in keys if key[1] == one and type(key[1]) is type(one) and origin in (None, key[0])]
+            if len(found) > 1:
+                raise UsageError(
+                    f"sample {sample_id!r} is in several origins: choose one of"
+                    f" {', '.join(key[0] for key in found)}"
+                )
+            if found:
+                return (str(found[0][0]), one)
+        where = f" in {origin!r}" if origin else ""
+        hint = nearest(str(sample_id), (str(key[1]) for key in keys))
+        raise UnknownNameError(f"there is no sample {sample_id!r}{where}.{hint}")
+
+    def curves(self) -> dict[str, Curve]:
+        """Every curve by its signal's name."""
+        curves = self.view("curves")
+        return {name: curves.curve(name) for name in curves.names()}
+
+    def signal_history(
+        self, signal: str, origin: str, sample_id: SampleId, annotation_id: int = 0
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """All values of one sample, or of one instance of it: steps ``[N]``, values ``[N]``."""
+        found: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] = self.view("history").history(
+            signal, origin, sample_id, annotation_id
+        )
+        return found
+
+    # -- arrays and images ---------------------------------------------------------
+
+    def arrays(self, origin: str, sample_id: SampleId) -> dict[str, ArrayProxy]:
+        """The sample's own arrays by field (``prediction``, ``target``, …); pixels load when used."""
+        view = self.view("samples")
+        found = {f: view.get_ref(origin, sample_id, f) for f in view.array_fields()}
+        return {field: self._proxy(one) for field, one in found.items() if one is not None}
+
+    def instance_arrays(self, origin: str, sample_id: SampleId) -> dict[int, dict[str, ArrayProxy]]:
+        """The arrays of each of the sample's instances, by annotation_id."""
+        view = self.view("instances")
+        result = {}
+        for number in view.annotation_ids(origin, sample_id):
+            found = {
+                field: view.get_ref(origin, sample_id, number, field)
+                for field in view.array_fields()
+            }
+            result[number] = {f: self._proxy(one) for f, one in found.items() if one is not None}
+        return result
+
+    def _proxy(self, found: Any) -> ArrayProxy:
+        if self._arrays is None:
+            self._arrays = ArrayStore(self.directory.arrays)
+        reference, dtype, shape = found
+        return ArrayProxy(self._arrays, reference, dtype, tuple(shape))
+
+    def image(self, origin: str, sample_id: SampleId) -> npt.NDArray[np.uint8] | None:
+        """The raw image, read from the data set's files: uint8 ``[H, W]`` or ``[H, W, 3]``.
+
+        None when no plugin knows how, or the files are not on this machine.
+        """
+        found: npt.NDArray[np.uint8] | None = load_plugins().first(
+            "wl_load_image", run=self, origin=origin, sample_id=sample_id
+        )
+        return found
+
+    def metadata(self, origin: str, sample_id: SampleId) -> Mapping[str, Any]:
+        """What the data set told of the sample, by column."""
+        found: Mapping[str, Any] = self.view("samples").metadata(origin, sample_id)
+        return found
+
+    # -- commands --------------------------------------------------------------------
+
+    def append(self, kind: str, **fields: Any) -> int:
+        """Appends one event in a frame of its own; gives its position, once it is on disk.
+
+        Ids are given as a list, vectors as anything numpy takes, absent vectors as None.
+
+        Raises:
+            UsageError: this is a view of the past, or the kind or its fields are not known.
+            LogWriteError: the run cannot be written.
+        """
+        if self.last_step is not None:
+            raise UsageError("the past cannot be changed: open the run itself to append to it")
+        builder = FrameBuilder(self.log.catalogue)
+        builder.add(kind, *self._wire_fields(builder, kind, fields))
+        self._number += 1
+        last = self.log.last_frame()
+        step = 0 if last is None else last.step + (last.phase == "train")
+        frame = Frame(
+            step, time.time(), self._writer, self._number, "outside", False,
+            builder.blobs, builder.events,
+        )  # fmt: skip
+        return self.log.append([Entry(self._writer, self._number, 1, encode(frame))]) - 1
+
+    def _wire_fields(
+        self, builder: FrameBuilder, name: str, fields: Mapping[str, Any]
+    ) -> list[Any]:
+        kind = self.log.catalogue.get(name)
+        if kind is None:
+            known = [one.name for one in self.log.catalogue]
+            raise UsageError(f"there is no event kind {name!r}.{nearest(name, known)}")
+        wanted = [field.name for field in kind.fields]
+        if sorted(wanted) != sorted(fields):
+            raise UsageError(f"{name} has the fields {wanted}, got {sorted(fields)}")
+        wire = []
+        for field in kind.fields:
+            value = fields[field.name]
+            if field.type == "ids":
+                value = builder.ids(list(value))
+            elif field.type == "vector" and value is not None:
+                array = np.asarray(value)
+                value = builder.vector(pack_index(array) if array.dtype.kind in "iu" else array)
+            wire.append(value)
+        return wire
+
+    # -- the end ---------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Gives everything back; saves a checkpoint first when that spares the next reader time."""
+        if self._projector.position - self._kept >= _CHECKPOINT_EVENTS:
+            self._projector.checkpoint()
+        self.log.close()
+        if self._arrays is not None:
+            self._arrays.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+

@@ -1,0 +1,330 @@
+"""Session: the training process's side of a run.
+
+It opens the run directory for writing, holds the recorder, obeys what other processes append, and
+lets signals read the values of their own step. A script has one session at a time; `session()`
+starts it when the first thing worth recording happens.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import platform
+import secrets
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wl_core.arrays import ArrayStore
+from wl_core.codec import Frame, SampleId
+from wl_core.commit import GroupCommit, recover
+from wl_core.directory import RunDirectory, WriterLock, new_run_path
+from wl_core.errors import DetachedRunError, LogWriteError, RecordingStoppedWarning, UsageError
+from wl_core.local import LocalViews
+from wl_core.log import EventLog
+from wl_core.recorder import Recorder
+from wl_core.tail import Entry
+from wl_core.values import BatchIds
+
+if TYPE_CHECKING:
+    from wl_core.watch.data import TrackedLoader
+
+_PAUSE_POLL_SECONDS = 0.02
+
+
+class Session:
+    """A run that is being written by this process.
+
+    ``path`` is made if it is missing; an existing run is continued at the step that it was left.
+
+    Raises:
+        RunLockedError: another process writes it.
+        NetworkFileSystemError: LMDB cannot live at ``path``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.directory = RunDirectory(path)
+        self._lock = WriterLock(self.directory.lock)
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self) -> None:
+        where = self.directory
+        self.arrays = ArrayStore(where.arrays, create=True)
+        self.log = EventLog(where.log, create=True)
+        recover(self.log, self.arrays, where.rank_path)
+        self._lock.sign()
+        self.writer = secrets.token_bytes(8)
+        last = self.log.last_frame()
+        step = 0 if last is None else last.step + (last.phase == "train")
+        self._commit: GroupCommit | None = GroupCommit(
+            self.log, self.arrays, where.rank_path, self.writer
+        )
+        self.recorder = Recorder(self.writer, self._submit, self._committed, step)
+        self.views = LocalViews(self.log, self.recorder, self.flush)
+        self.discards: frozenset[tuple[str, SampleId, int]] = frozenset()
+        self.pausing = False
+        self.loaders: dict[str, TrackedLoader] = {}
+        self.at_step_end: list[Callable[[], dict[str, float]]] = []
+        if last is not None:
+            self._resume()
+        self._guards: list[bool] = []
+        self._handed: BatchIds | None = None
+        self._handed_events: list[tuple[str, tuple[Any, ...]]] = []
+        self._declared: set[str] = set()
+        self.recorder.add(
+            "run_started", secrets.token_hex(8), os.getpid(), platform.node(), _versions(), last is not None
+        )
+
+    def _resume(self) -> None:
+        """What was decided before this process began still holds; only a pause has ended."""
+        for frame in self.log.frames():
+            if isinstance(frame, Frame):
+                self.apply(frame)
+        self.pausing = False
+
+    # -- the recorder's two ends ---------------------------------------------
+
+    def _submit(self, entry: Entry) -> None:
+        """A disk that refuses ends the recording, never the training (G8)."""
+        if self._commit is None:
+            return
+        try:
+            self._commit.submit(entry)
+        except LogWriteError as error:
+            self._commit = None
+            warnings.warn(
+                f"recording has stopped, training goes on: {error}. What was recorded before is"
+                f" safe in {self.directory.path}",
+                RecordingStoppedWarning,
+                stacklevel=2,
+            )
+
+    def _committed(self, frame: Frame, seen: int) -> None:
+        self.views.add(frame, seen)
+
+    # -- guards ----------------------------------------------------------------
+
+    def enter(self, phase: str) -> None:
+        """A guard is entered; the same phase within itself changes nothing."""
+        if self.recorder.phase == phase:
+            self._guards.append(False)
+            return
+        if not self._guards:
+            self.obey()
+        self.recorder.begin(phase)
+        self._guards.append(True)
+        if self._handed is not None and len(self._guards) == 1:
+            self._record_handed()
+
+    def leave(self, error: BaseException | None) -> None:
+        """A guard is left, by an exception if there is one; its frame is committed either way."""
+        if not self._guards.pop():
+            return
+        frame = self.recorder.current
+        if error is not None and frame is not None:
+            frame.failed = True
+            trace = "".join(traceback.format_exception(error))
+            self.recorder.add("step_failed", frame.phase, f"{type(error).__name__}: {error}", trace)
+        elif frame is not None and frame.is_step:
+            for tell in self.at_step_end:
+                if values := tell():
+                    self.recorder.step_values(values)
+        self.recorder.end()
+        if not self._guards:
+            self._handed = None
+
+    @property
+    def step(self) -> int:
+        """The age of the model: the number of training guards exited."""
+        return self.recorder.step
+
+    # -- what the loaders hand over ----------------------------------------------
+
+    def hand(self, batch: BatchIds, facts: list[tuple[str, tuple[Any, ...]]]) -> None:
+        """A tracked loader hands over a batch: to the guard that is open, or to the next one.
+
+        ``facts`` are calls of the recorder, (method, arguments), that describe its samples.
+        """
+        self._handed, self._handed_events = batch, facts
+        if self._guards:
+            self._record_handed()
+
+    def _record_handed(self) -> None:
+        assert self._handed is not None
+        self.recorder.exposed(self._handed)
+        for method, arguments in self._handed_events:
+            getattr(self.recorder, method)(*arguments)
+        self._handed_events = []
+
+    @property
+    def batch(self) -> BatchIds | None:
+        """The batch that a tracked loader handed over last, until its guard is left."""
+        return self._handed
+
+    def declare(self, signal: str, level: str, role: str, log: bool, detail: dict[str, Any]) -> None:
+        """Says once per session what a signal is."""
+        if signal not in self._declared:
+            self._declared.add(signal)
+            self.recorder.add("signal_declared", signal, level, role, log, detail)
+
+    # -- what others ask for -------------------------------------------------------
+
+    def obey(self) -> None:
+        """Reads what other processes appended; waits here while the run is paused."""
+        self._take_in()
+        if not self.pausing:
+            return
+        self.recorder.add("paused")
+        while self.pausing:
+            time.sleep(_PAUSE_POLL_SECONDS)
+            self._take_in()
+        self.recorder.add("resumed")
+
+    def _take_in(self) -> None:
+        for frame in self.log.foreign_frames(self.writer):
+            self.views.add(frame)
+            self.apply(frame)
+
+    def apply(self, frame: Frame) -> None:
+        """Does what the frame's decisions ask of the training process."""
+        for event in frame.events:
+            if event[0] == "pause_requested":
+                self.pausing = True
+            elif event[0] == "resume_requested":
+                self.pausing = False
+            elif event[0] == "discarded":
+                _, _, discarded, origin, ids, annotations, _ = event
+                numbers = [0] if annotations is None else frame.vector(annotations).tolist()
+                self.change_discards(discarded, origin, frame.ids(ids), numbers)
+
+    def change_discards(
+        self, discarded: bool, origin: str, ids: list[SampleId], annotations: list[int]
+    ) -> None:
+        if len(annotations) == 1:
+            annotations = annotations * len(ids)
+        keys = frozenset((origin, one, number) for one, number in zip(ids, annotations, strict=True))
+        self.discards = self.discards | keys if discarded else self.discards - keys
+
+    # -- the end ---------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Returns when everything recorded before is in the log and on disk.
+
+        Raises:
+            LogWriteError: the disk refused.
+        """
+        if self._commit is None:
+            raise LogWriteError(f"recording into {self.directory.path} has stopped")
+        self._commit.flush()
+
+    def close(self, reason: str = "finished", error: str = "") -> None:
+        """Ends the run in order. Frames of guards that are still open are committed first."""
+        while self._guards:
+            self.leave(None)
+        self.recorder.add("run_finished", reason, error)
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            commit.close()
+        self.log.close()
+        self.arrays.close()
+        self._lock.release()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("wl", "torch", "numpy", "lmdb"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+_current: Session | None = None
+_detached_from: int | None = None
+
+
+def current_session() -> Session | None:
+    """The session of this process, None when nothing has been recorded yet."""
+    return _current
+
+
+def session() -> Session:
+    """The session of this process; begins a new run when there is none.
+
+    Raises:
+        DetachedRunError: this process was forked from the one that records.
+    """
+    if _current is None:
+        if _detached_from is not None:
+            raise DetachedRunError(
+                f"this process was forked from process {_detached_from}, which records: only that"
+                " one may. Let a data loader's worker return what it learns with its batch"
+            )
+        return start_run()
+    return _current
+
+
+def start_run(path: Path | str | None = None, *, root: Path | str | None = None) -> Session:
+    """Begins to record into ``path``, or into a new run under ``root``.
+
+    A script needs this only to choose the directory itself; otherwise the run begins by itself
+    under ``root_log_dir`` of the hyperparameters, else ``$WL_ROOT``, else ``./wl_runs``. A path
+    that holds a run continues that run.
+
+    Raises:
+        UsageError: this process records already.
+        RunLockedError: another process writes that run.
+    """
+    global _current
+    if _current is not None:
+        raise UsageError(
+            f"this process records into {_current.directory.path} already: call finish() first, or"
+            " start the run before anything is watched"
+        )
+    _current = Session(Path(path) if path is not None else new_run_path(root))
+    return _current
+
+
+def finish(reason: str = "finished", error: str = "") -> None:
+    """Ends the run: everything is on disk when this returns. Without a run it does nothing.
+
+    A script need not call it: the end of the process does, and says by which exception if it was
+    one.
+    """
+    global _current
+    if _current is not None:
+        ending, _current = _current, None
+        ending.close(reason, error)
+
+
+def _at_exit() -> None:
+    error = getattr(sys, "last_value", None)  # set when the script ended by an exception
+    if error is None:
+        finish()
+    elif isinstance(error, KeyboardInterrupt):
+        finish("interrupted")
+    else:
+        finish("failed", "".join(traceback.format_exception_only(error)).strip())
+
+
+def _detach_child() -> None:
+    """In a forked child: the run is the parent's; nothing is closed, nothing is written."""
+    global _current, _detached_from
+    if _current is not None:
+        _orphans.append(_current)  # must not be finalised here
+        _current, _detached_from = None, os.getppid()
+
+
+_orphans: list[Session] = []
+atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_detach_child)

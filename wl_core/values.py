@@ -1,0 +1,208 @@
+"""What a training script hands over -> what an event holds: ids, values, instance numbers, arrays.
+
+Everything here checks before anything is recorded, and says what was expected, what was got and
+what to do. Torch objects are recognised by duck typing (`detach`), so that this file, and all that
+reads logs, works without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wl_core.codec import SampleId, pack_ids
+from wl_core.errors import SignalShapeError
+
+
+@dataclass(slots=True, eq=False)
+class BatchIds:
+    """The samples that some values belong to: their origin, ids ``[B]`` and the ids' blob."""
+
+    origin: str
+    ids: list[SampleId]
+    blob: tuple[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.blob = pack_ids(self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(slots=True, eq=False)
+class Instances:
+    """The instances that some values belong to, flat ``[N]``.
+
+    Instance ``i`` belongs to the sample at ``batch_idx[i]`` of ``batch`` and is its
+    ``annotation_ids[i]``-th, counted from 1.
+    """
+
+    batch: BatchIds
+    batch_idx: npt.NDArray[np.int64]
+    annotation_ids: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.batch_idx)
+
+
+def as_array(value: Any) -> npt.NDArray[Any]:
+    """A tensor, array, sequence or number as a numpy array; tensors leave their graph and device."""
+    if hasattr(value, "detach"):
+        value = value.detach()
+        if value.dtype.is_floating_point and value.dtype.itemsize < 4 and str(value.dtype) != "torch.float16":
+            value = value.float()  # bfloat16 and the 8-bit floats, which numpy lacks; exact
+        array: npt.NDArray[Any] = value.cpu().numpy()
+        return array
+    if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
+        return np.stack([as_array(item) for item in value])
+    return np.asarray(value)
+
+
+def as_ids(batch_ids: Any) -> list[SampleId]:
+    """Sample ids, integers or text, as plain Python values.
+
+    Raises:
+        SignalShapeError: something else is among them.
+    """
+    ids = batch_ids.tolist() if hasattr(batch_ids, "tolist") else list(batch_ids)
+    if not isinstance(ids, list):
+        raise SignalShapeError(f"batch_ids must be one id per sample, not the single {ids!r}")
+    for number, one in enumerate(ids):
+        if type(one) is int or type(one) is str:
+            continue
+        ids[number] = _as_id(one)
+    return ids
+
+
+def _as_id(one: Any) -> SampleId:
+    if hasattr(one, "item"):
+        one = one.item()
+    if isinstance(one, str):
+        return str(one)
+    if isinstance(one, int) and not isinstance(one, bool):
+        if not -(2**63) <= one < 2**63:
+            raise SignalShapeError(f"the sample id {one} does not fit 64 bits: give it as text")
+        return int(one)
+    raise SignalShapeError(
+        f"a sample id must be an integer or text, not {one!r} ({type(one).__name__})"
+    )
+
+
+def per_sample(signal: str, value: Any, count: int) -> npt.NDArray[Any]:
+    """The values ``[count]`` of a per-sample signal; dimensions beyond the first are averaged.
+
+    Raises:
+        SignalShapeError: not one value (or block of values) per sample, or not numbers.
+    """
+    array = _numbers(signal, value)
+    if array.ndim == 0:
+        raise SignalShapeError(
+            f"signal {signal!r}: expected one value for each of {count} samples, got a single"
+            " number. If a criterion has averaged already, build it with reduction='none'"
+        )
+    if len(array) != count:
+        raise SignalShapeError(
+            f"signal {signal!r}: expected {count} values, one per sample, got shape"
+            f" {list(array.shape)}"
+        )
+    if array.ndim > 1:
+        array = array.reshape(count, -1).mean(axis=1, dtype=np.float64).astype(
+            np.float64 if array.dtype == np.float64 else np.float32
+        ) if array[0].size else np.full(count, np.nan, np.float32)
+    return array
+
+
+def per_instance(signal: str, value: Any, count: int) -> npt.NDArray[Any]:
+    """The values ``[count]`` of a per-instance signal, flat and sample-major.
+
+    Raises:
+        SignalShapeError: another number or rank of values than instances.
+    """
+    array = _numbers(signal, value)
+    if array.ndim != 1 or len(array) != count:
+        raise SignalShapeError(
+            f"signal {signal!r}: expected {count} values, one per instance in sample-major order"
+            f" (shape [{count}]), got shape {list(array.shape)}. batch_idx must come from the same"
+            " instance lists as the values"
+        )
+    return array
+
+
+def _numbers(signal: str, value: Any) -> npt.NDArray[Any]:
+    try:
+        array = as_array(value)
+    except (ValueError, TypeError) as error:
+        raise SignalShapeError(f"signal {signal!r}: expected numbers, got {value!r}") from error
+    if array.dtype.kind == "b":
+        return array.astype(np.float32)
+    if array.dtype.kind in "iu":
+        exact = array.size == 0 or int(np.abs(array).max()) <= 1 << 24
+        return array.astype(np.float32 if exact else np.float64)
+    if array.dtype.kind != "f":
+        raise SignalShapeError(
+            f"signal {signal!r}: expected numbers, got {array.dtype} of shape {list(array.shape)}"
+        )
+    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
+
+
+def as_instances(batch: BatchIds, batch_idx: Any) -> Instances:
+    """Numbers the instances of each sample 1, 2, … by appearance, whatever order they come in.
+
+    Raises:
+        SignalShapeError: ``batch_idx`` is not flat integers within the batch.
+    """
+    index = as_array(batch_idx)
+    if index.size == 0:
+        index = index.astype(np.int64).reshape(-1)
+    if index.ndim != 1 or index.dtype.kind not in "iu":
+        raise SignalShapeError(
+            "batch_idx must hold one integer per instance, the position of its sample in the batch;"
+            f" got {index.dtype} of shape {list(index.shape)}"
+        )
+    index = index.astype(np.int64, copy=False)
+    if index.size and not (0 <= int(index.min()) and int(index.max()) < len(batch)):
+        raise SignalShapeError(
+            f"batch_idx must lie within 0 … {len(batch) - 1} (the batch has {len(batch)} samples),"
+            f" got {int(index.min())} … {int(index.max())}"
+        )
+    return Instances(batch, index, number_by_appearance(index))
+
+
+def number_by_appearance(batch_idx: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """``[0, 0, 2, 0]`` gives ``[1, 2, 1, 3]``: which instance of its sample each one is."""
+    if not batch_idx.size:
+        return batch_idx
+    in_order = bool((batch_idx[1:] >= batch_idx[:-1]).all())
+    order = None if in_order else np.argsort(batch_idx, kind="stable")
+    grouped = batch_idx if order is None else batch_idx[order]
+    counts = np.bincount(grouped)
+    ends = np.cumsum(counts)
+    numbers = np.arange(1, len(grouped) + 1) - np.repeat(ends - counts, counts)
+    if order is None:
+        return numbers
+    back = np.empty_like(numbers)
+    back[order] = numbers
+    return back
+
+
+def counts_to_batch_idx(counts: Sequence[int]) -> npt.NDArray[np.int64]:
+    """``[2, 0, 1]`` instances per sample give ``[0, 0, 2]``."""
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+def is_nested(targets: Any) -> bool:
+    """Is this a list, with one list of arrays for each sample?"""
+    return isinstance(targets, (list, tuple)) and bool(targets) and all(
+        isinstance(one, (list, tuple)) for one in targets
+    )
+
+
+def flatten(targets: Any) -> list[Any]:
+    """Nested lists of arrays, or a flat list or stacked array of them, as one flat list."""
+    if is_nested(targets):
+        return [one for sample in targets for one in sample]
+    return list(targets)

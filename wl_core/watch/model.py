@@ -1,0 +1,25 @@
+"""``flag="model"``: the run remembers what is trained; the model itself is left as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wl_core.session import session
+
+
+def watch_model(obj: Any, *, name: str = "model") -> Any:
+    """Records the class, size and device of a model, and returns the very same model.
+
+    Args:
+        obj: an ``nn.Module``, compiled or not.
+        name: what to call it, for scripts with several.
+    """
+    parameters = list(obj.parameters())
+    detail = {
+        "class": type(obj).__qualname__,
+        "parameters": sum(one.numel() for one in parameters),
+        "trainable": sum(one.numel() for one in parameters if one.requires_grad),
+        "devices": sorted({str(one.device) for one in parameters}),
+    }
+    session().recorder.add("object_described", "model", name, detail)
+    return obj
