@@ -37,6 +37,7 @@ class Projection(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     kinds: ClassVar[frozenset[str]]
+    on_demand: ClassVar[bool] = False  # folded only once somebody asks for it, being large
 
     @abstractmethod
     def fold(self, batch: EventBatch) -> None:
@@ -135,6 +136,11 @@ class Projector:
                     f" plugin {self._held[kind.name].plugin!r}: give one of them another name"
                 )
             self._held[kind.name] = _Held(plugin, kind())
+
+    def include(self, plugin: str, kind: type[Projection]) -> None:
+        """Takes in one more projection, from its checkpoint if there is one."""
+        self._held[kind.name] = _Held(plugin, kind())
+        self.restore()
 
     # -- reading -----------------------------------------------------------
 

@@ -80,8 +80,9 @@ class Curves(Projection):
     kinds: ClassVar[frozenset[str]] = frozenset({"values", "instance_values", "step_values"})
 
     def __init__(self) -> None:
-        # By signal, then origin; the origin of what is measured per step is "".
-        self._series: dict[str, dict[str, _Series]] = {}
+        # By signal, then kind of event and origin ("" for the step's own values): only within
+        # these is the order of the log known to a fold.
+        self._series: dict[str, dict[tuple[str, str], _Series]] = {}
 
     def fold(self, batch: EventBatch) -> None:
         for kind in ("values", "instance_values"):
@@ -99,7 +100,8 @@ class Curves(Projection):
         if kept.any():
             rows = _summaries(group.vector("values"), lengths, group.steps)
             signal, origin = group.key
-            self._of(signal, origin).extend(*(row[kept[lengths > 0]] for row in rows))
+            series = self._of(signal, (group.kind.name, origin))
+            series.extend(*(row[kept[lengths > 0]] for row in rows))
 
     def _fold_step_values(self, group: EventGroup) -> None:
         values = group.vector("values").astype(np.float64)
@@ -110,32 +112,32 @@ class Curves(Projection):
             at = np.asarray([index for index, one in enumerate(names) if one == name])
             ones = np.ones(len(at), np.int64)
             row = steps[at], values[at], values[at], values[at], ones, 1 - finite[at]
-            self._of(name, "").extend(*row)
+            self._of(name, ("step_values", "")).extend(*row)
 
-    def _of(self, signal: str, origin: str) -> _Series:
-        origins = self._series.setdefault(signal, {})
-        if origin not in origins:
-            origins[origin] = _Series()
-        return origins[origin]
+    def _of(self, signal: str, source: tuple[str, str]) -> _Series:
+        sources = self._series.setdefault(signal, {})
+        if source not in sources:
+            sources[source] = _Series()
+        return sources[source]
 
     def merge(self, later: Self) -> None:
-        for signal, origins in later._series.items():
-            for origin, series in origins.items():
-                self._of(signal, origin).extend(*series.arrays)
+        for signal, sources in later._series.items():
+            for source, series in sources.items():
+                self._of(signal, source).extend(*series.arrays)
 
     # -- checkpoints -------------------------------------------------------
 
     def snapshot(self) -> State:
-        names = [(signal, origin) for signal in self._series for origin in self._series[signal]]
+        names = [(signal, source) for signal in self._series for source in self._series[signal]]
         state: State = {"names": pack(names)}
-        for number, (signal, origin) in enumerate(names):
-            for column, values in self._series[signal][origin].columns.items():
+        for number, (signal, source) in enumerate(names):
+            for column, values in self._series[signal][source].columns.items():
                 state[f"{number}/{column}"] = values.array
         return state
 
     def restore(self, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
-        for number, (signal, origin) in enumerate(unpack(state, "names")):
-            self._of(signal, origin).extend(
+        for number, (signal, source) in enumerate(unpack(state, "names")):
+            self._of(signal, source).extend(
                 *(array_of(state, f"{number}/{column}") for column in _COLUMNS)
             )
 
@@ -143,8 +145,8 @@ class Curves(Projection):
         digest = Digest()
         digest.add(self.name, self.version)
         for signal in sorted(self._series):
-            for origin in sorted(self._series[signal]):
-                digest.add(signal, origin, *self._series[signal][origin].arrays)
+            for source in sorted(self._series[signal]):
+                digest.add(signal, source, *self._series[signal][source].arrays)
         return digest.hexdigest()
 
     # -- reading -----------------------------------------------------------
@@ -155,7 +157,7 @@ class Curves(Projection):
 
     def origins(self, name: str) -> list[str]:
         """The origins whose samples the signal was measured on, sorted; ``""`` for the step."""
-        return sorted(self._series.get(normalise_name(name), ()))
+        return sorted({origin for _, origin in self._series.get(normalise_name(name), ())})
 
     def curve(self, name: str, origin: str | None = None) -> Curve:
         """The curve of a signal, over all its origins or over one.
@@ -166,11 +168,12 @@ class Curves(Projection):
         found = self._series.get(normalise_name(name))
         if found is None:
             raise UnknownNameError(f"there is no curve {name!r}.{nearest(name, self._series)}")
-        if origin is not None and origin not in found:
+        series = [found[source] for source in sorted(found) if origin in {None, source[1]}]
+        if not series:
             raise UnknownNameError(
-                f"the curve {name!r} has nothing of origin {origin!r}.{nearest(origin, found)}"
+                f"the curve {name!r} has nothing of origin {origin!r}."
+                f"{nearest(str(origin), self.origins(name))}"
             )
-        series = [found[key] for key in (sorted(found) if origin is None else [origin])]
         columns = [np.concatenate(parts) for parts in zip(*(s.arrays for s in series), strict=True)]
         return _curve(normalise_name(name), *columns)
 

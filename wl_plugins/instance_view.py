@@ -103,13 +103,12 @@ class InstanceView(Projection):
 
     def _fold_arrays(self, batch: EventBatch, group: EventGroup) -> None:
         field, origin = group.key
-        if all(index is None for index in group.field("batch_idx")):
-            return
         samples = self._sample_rows(batch, group, origin)
         found = read_array_events(group)
         mine = found.annotation_ids > 0
-        rows = self.index.rows(samples[found.id_index[mine]], found.annotation_ids[mine])
-        self._facts.put_arrays(field, rows, found, mine, len(self.index))
+        if mine.any():
+            rows = self.index.rows(samples[found.id_index[mine]], found.annotation_ids[mine])
+            self._facts.put_arrays(field, rows, found, mine, len(self.index))
 
     def _fold_decisions(self, batch: EventBatch, group: EventGroup) -> None:
         """Tags and discards of instances; those without annotation_ids are of samples."""

@@ -1,0 +1,6 @@
+from wl_core.testing import ProjectionConformance
+from wl_plugins.history import History
+
+
+class TestConformance(ProjectionConformance):
+    projection = History

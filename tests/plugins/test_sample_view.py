@@ -1,0 +1,6 @@
+from wl_core.testing import ProjectionConformance
+from wl_plugins.sample_view import SampleView
+
+
+class TestConformance(ProjectionConformance):
+    projection = SampleView
