@@ -31,11 +31,12 @@ SampleId = int | str
 
 _CHECKSUM = struct.Struct("<I")
 # What a vector may be made of; anything else in a blob table is damage. V16 is an array reference.
-_DTYPES = {
+DTYPES = {
     code: np.dtype("V16" if code == "V16" else "?" if code == "b1" else f"<{code}")
     for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "V16")
 }
-_CODES = {dtype.str: code for code, dtype in _DTYPES.items()}
+_ITEM_SIZES = {code: dtype.itemsize for code, dtype in DTYPES.items()}
+_CODES = {dtype.str: code for code, dtype in DTYPES.items()}
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ class Frame:
 
     def vector(self, index: int) -> npt.NDArray[Any]:
         """The blob of that index as a read-only array."""
-        return np.frombuffer(self.blobs[2 * index + 1], _DTYPES[self.blobs[2 * index]])
+        return np.frombuffer(self.blobs[2 * index + 1], DTYPES[self.blobs[2 * index]])
 
     def ids(self, index: int) -> list[SampleId]:
         """The blob of that index as sample ids."""
@@ -105,11 +106,7 @@ class FrameBuilder:
 
     def vector(self, array: npt.NDArray[Any]) -> int:
         """Stores a vector of any numeric dtype, little-endian."""
-        code = _CODES.get(array.dtype.str)
-        if code is None:
-            array = array.astype(array.dtype.newbyteorder("<"))
-            code = _CODES[array.dtype.str]
-        return self.blob(code, array.tobytes())
+        return self.blob(*pack_vector(array))
 
     def ids(self, ids: Sequence[SampleId]) -> int:
         """Stores sample ids: packed integers when all are, else text and integers as they are."""
@@ -124,6 +121,15 @@ def pack_ids(ids: Sequence[SampleId]) -> tuple[str, Any]:
             return "i4", array.astype("<i4").tobytes()
         return "i8", array.astype("<i8").tobytes()
     return "s", tuple(ids)
+
+
+def pack_vector(array: npt.NDArray[Any]) -> tuple[str, bytes]:
+    """The blob of a vector of any numeric dtype, little-endian."""
+    code = _CODES.get(array.dtype.str)
+    if code is None:
+        array = array.astype(array.dtype.newbyteorder("<"))
+        code = _CODES[array.dtype.str]
+    return code, array.tobytes()
 
 
 def pack_index(array: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.unsignedinteger[Any]]:
@@ -174,31 +180,19 @@ def decode(position: int, data: bytes, catalogue: Catalogue = CATALOGUE) -> Fram
         raise DamagedFrameError(position, "its checksum does not match its bytes")
     parts = _unpack(position, body)
     try:
-        version, count, step, time, writer, number, phase, failed, blobs, events = parts
-        frame = Frame(
-            step, time, writer, number, PHASES[phase], failed, blobs, events, position
-        )
+        _, count, step, time, writer, number, phase, failed, blobs, events = parts
+        frame = Frame(step, time, writer, number, PHASES[phase], failed, blobs, events, position)
         _check(frame, count)
+        frame.events = _newest(events, catalogue)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise DamagedFrameError(position, f"it is not built like a frame ({error})") from error
-    frame.events = [catalogue.upcast(event) for event in events]
     return frame
 
 
 def _unpack(position: int, body: memoryview) -> tuple[Any, ...]:
-    """msgpack's own limits bound every length by the bytes at hand and the depth by its stack."""
-    size = len(body)
+    """msgpack bounds every length by the bytes at hand, and the depth by its stack."""
     try:
-        parts = msgpack.unpackb(
-            body,
-            use_list=False,
-            strict_map_key=True,
-            max_str_len=size,
-            max_bin_len=size,
-            max_array_len=size,
-            max_map_len=size,
-            max_ext_len=0,
-        )
+        parts = msgpack.unpackb(body, use_list=False, max_ext_len=0)
     except (ValueError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise DamagedFrameError(position, f"msgpack cannot read it ({error})") from error
     if not isinstance(parts, tuple) or not parts or not isinstance(parts[0], int):
@@ -218,15 +212,28 @@ def _check(frame: Frame, count: int) -> None:
         raise TypeError("step and number must be integers")
     if not (isinstance(frame.time, float) and isinstance(frame.writer, bytes)):
         raise TypeError("time must be a float, writer bytes")
-    for code, data in zip(frame.blobs[0::2], frame.blobs[1::2], strict=True):
+    blobs = frame.blobs
+    for code, data in zip(blobs[0::2], blobs[1::2], strict=True):
         if code == "s":
             if not isinstance(data, tuple):
                 raise TypeError("ids must be a list")
-        elif len(data) % _DTYPES[code].itemsize:
+        elif len(data) % _ITEM_SIZES[code]:
             raise ValueError(f"a blob of {len(data)} bytes cannot hold {code}")
-    for event in frame.events:
-        if len(event) < 2 or not isinstance(event[0], str) or not isinstance(event[1], int):
-            raise ValueError("an event must begin with its kind and version")
+
+
+def _newest(events: Sequence[WireEvent], catalogue: Catalogue) -> list[WireEvent]:
+    """The events in their newest versions; almost all of them are, so that is asked first."""
+    newest = catalogue.versions.get
+    return [
+        event if newest(event[0]) == event[1] else catalogue.upcast(_checked(event))
+        for event in events
+    ]
+
+
+def _checked(event: WireEvent) -> WireEvent:
+    if len(event) < 2 or not isinstance(event[0], str) or not isinstance(event[1], int):
+        raise ValueError("an event must begin with its kind and version")
+    return event
 
 
 @dataclass(frozen=True, slots=True)

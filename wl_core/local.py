@@ -47,7 +47,7 @@ class LocalViews:
         """The view of that name with everything that this process knows folded in."""
         if not self._views:
             self._begin()
-        for open_frame in self._recorder.open_frames:
+        for open_frame in self._recorder.frames:
             builder = open_frame.builder
             if open_frame.seen_events < len(builder.events):
                 frame = Frame(

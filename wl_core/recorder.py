@@ -10,8 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +46,40 @@ class OpenFrame:
         self.seen_events = 0  # how many of its events the local views have folded already
 
 
+class Facts:
+    """What `Recorder.facts` gives: a context that may be entered within itself.
+
+    Written out because it is entered several times a step, where a generator would cost more than
+    what it guards.
+    """
+
+    __slots__ = ("_recorder",)
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __enter__(self) -> OpenFrame:
+        recorder = self._recorder
+        recorder.lock.acquire()
+        recorder.depth += 1
+        if not recorder.frames:
+            recorder.frames.append(OpenFrame("outside", recorder.step, is_step=False))
+            recorder.lone_depth = recorder.depth
+        return recorder.frames[-1]
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        recorder = self._recorder
+        try:
+            if recorder.depth == recorder.lone_depth:
+                recorder.lone_depth = 0
+                frame = recorder.frames.pop()
+                if kind is None:
+                    recorder.commit(frame)
+        finally:
+            recorder.depth -= 1
+            recorder.lock.release()
+
+
 class Recorder:
     """One writer's facts on their way to its log.
 
@@ -68,7 +101,10 @@ class Recorder:
         self._submit = submit
         self._committed = committed
         self._number = number
-        self._open: list[OpenFrame] = []
+        self.frames: list[OpenFrame] = []  # the open ones, the innermost last
+        self.depth = 0  # of facts() within facts()
+        self.lone_depth = 0  # that at which a frame outside of guards was opened
+        self._facts = Facts(self)
         self._stored: OrderedDict[bytes, None] = OrderedDict()
 
     # -- frames ------------------------------------------------------------
@@ -76,43 +112,32 @@ class Recorder:
     @property
     def current(self) -> OpenFrame | None:
         """The innermost open frame, None outside of guards."""
-        return self._open[-1] if self._open else None
-
-    @property
-    def open_frames(self) -> tuple[OpenFrame, ...]:
-        """The frames of the guards that are open, the outermost first."""
-        return tuple(self._open)
+        return self.frames[-1] if self.frames else None
 
     @property
     def phase(self) -> str:
         """``"train"``, ``"test"`` or ``"outside"``."""
-        return self._open[-1].phase if self._open else "outside"
+        return self.frames[-1].phase if self.frames else "outside"
 
     def begin(self, phase: str, step: int | None = None) -> None:
         """Opens a frame for the facts to come, those of a ``step`` of the past if one is given."""
         at = self.step if step is None else step
-        self._open.append(OpenFrame(phase, at, is_step=phase == "train" and step is None))
+        self.frames.append(OpenFrame(phase, at, is_step=phase == "train" and step is None))
 
     def end(self) -> None:
         """Commits the innermost open frame; in a training phase the step is over."""
-        frame = self._open.pop()
+        frame = self.frames.pop()
         self._add_exposures(frame)
         if frame.is_step:
             self.step += 1
-        self._commit(frame)
+        self.commit(frame)
 
-    @contextmanager
-    def facts(self) -> Iterator[OpenFrame]:
+    def facts(self) -> Facts:
         """The open frame, or outside of guards a frame of its own that is committed at the end."""
-        with self.lock:
-            if self._open:
-                yield self._open[-1]
-                return
-            frame = OpenFrame("outside", self.step, is_step=False)
-            yield frame
-            self._commit(frame)
+        return self._facts
 
-    def _commit(self, frame: OpenFrame) -> None:
+    def commit(self, frame: OpenFrame) -> None:
+        """Encodes a frame and hands it on; one without events leaves no trace."""
         builder = frame.builder
         if not builder.events:
             return
@@ -154,8 +179,8 @@ class Recorder:
                 instances.batch.origin,
                 log,
                 b.blob(*instances.batch.blob),
-                b.vector(pack_index(instances.batch_idx)),
-                b.vector(pack_index(instances.annotation_ids)),
+                b.blob(*instances.batch_idx_blob),
+                b.blob(*instances.annotation_blob),
                 b.vector(values),
             )
 
@@ -167,12 +192,14 @@ class Recorder:
 
     def exposed(self, batch: BatchIds) -> None:
         """A loader handed this batch to the guard that is open."""
-        self._open[-1].exposed.append(batch)
+        self.frames[-1].exposed.append(batch)
 
     def named(self, batch: BatchIds) -> None:
         """The script recorded something for these samples, which no loader handed over."""
-        if self._open:
-            self._open[-1].named.append(batch)
+        if self.frames:
+            frame = self.frames[-1]
+            if batch not in frame.named and batch not in frame.exposed:
+                frame.named.append(batch)
 
     def _add_exposures(self, frame: OpenFrame) -> None:
         """A sample that the script named counts as seen once, unless a loader brought it."""
@@ -202,7 +229,10 @@ class Recorder:
             b.add("instances_found", batch.origin, b.blob(*batch.blob), vector)
 
     def arrays(
-        self, field: str, owners: BatchIds | Instances, arrays: Sequence[npt.NDArray[Any]]
+        self,
+        field: str,
+        owners: BatchIds | Instances,
+        arrays: Sequence[npt.NDArray[Any]] | npt.NDArray[Any],
     ) -> None:
         """One array per sample or instance; content that was stored lately is only named."""
         packed = pack_arrays(arrays)
@@ -213,8 +243,8 @@ class Recorder:
             b = frame.builder
             at = numbers = None
             if isinstance(owners, Instances):
-                at = b.vector(pack_index(owners.batch_idx))
-                numbers = b.vector(pack_index(owners.annotation_ids))
+                at = b.blob(*owners.batch_idx_blob)
+                numbers = b.blob(*owners.annotation_blob)
             b.add(
                 "arrays",
                 field,

@@ -152,6 +152,9 @@ def resolve(
                 f" last, got {count}: pass batch_ids="
             )
         return handed
+    known = _known(running, batch_ids, origin)
+    if known is not None and count in (None, len(known)):
+        return known
     ids = as_ids(batch_ids)
     if count is not None and count != len(ids):
         raise SignalShapeError(f"expected {len(ids)} values, one per id in batch_ids, got {count}")
@@ -159,7 +162,21 @@ def resolve(
         return handed
     if origin is None:
         origin = handed.origin if handed is not None else UNNAMED_ORIGIN
-    return BatchIds(origin, ids)
+    running.named = BatchIds(origin, ids)
+    return running.named
+
+
+def _known(running: Session, batch_ids: Any, origin: str | None) -> BatchIds | None:
+    """The batch that was handed over or named last, when these are its ids: packed only once."""
+    if type(batch_ids) is not list:
+        return None
+    handed, named = running.batch, running.named
+    if handed is not None and origin in (None, handed.origin) and batch_ids == handed.ids:
+        return handed
+    if named is not None and batch_ids == named.ids:
+        meant = origin or (handed.origin if handed is not None else UNNAMED_ORIGIN)
+        return named if named.origin == meant else None
+    return None
 
 
 def _count_of(signals: Mapping[str, Any], batch_ids: Any) -> int | None:
@@ -179,7 +196,10 @@ def resolve_instances(
         SignalShapeError: none of the three is there, or they contradict each other.
     """
     if batch_idx is not None:
-        return as_instances(batch, batch_idx)
+        found, known = as_array(batch_idx), running.instances
+        if known is None or known.batch is not batch or not np.array_equal(known.batch_idx, found):
+            running.instances = known = as_instances(batch, found)
+        return known
     if is_nested(targets):
         return resolve_nested(batch, targets)
     loader = running.loaders.get(batch.origin)

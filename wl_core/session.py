@@ -29,7 +29,7 @@ from wl_core.local import LocalViews
 from wl_core.log import EventLog
 from wl_core.recorder import Recorder
 from wl_core.tail import Entry
-from wl_core.values import BatchIds
+from wl_core.values import BatchIds, Instances
 
 if TYPE_CHECKING:
     from wl_core.watch.data import TrackedLoader
@@ -78,6 +78,8 @@ class Session:
             self._resume()
         self._guards: list[bool] = []
         self._handed: BatchIds | None = None
+        self.named: BatchIds | None = None  # the batch that the script named last
+        self.instances: Instances | None = None  # the instances that it named last
         self._handed_events: list[tuple[str, tuple[Any, ...]]] = []
         self._declared: set[str] = set()
         self.recorder.add(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wl_core.codec import SampleId, pack_ids
+from wl_core.codec import SampleId, pack_ids, pack_index, pack_vector
 from wl_core.errors import SignalShapeError
 
 
@@ -44,6 +44,12 @@ class Instances:
     batch: BatchIds
     batch_idx: npt.NDArray[np.int64]
     annotation_ids: npt.NDArray[np.int64]
+    batch_idx_blob: tuple[str, bytes] = field(init=False)
+    annotation_blob: tuple[str, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch_idx_blob = pack_vector(pack_index(self.batch_idx))
+        self.annotation_blob = pack_vector(pack_index(self.annotation_ids))
 
     def __len__(self) -> int:
         return len(self.batch_idx)
