@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui.pane import SampleKey
+from tui.sample_table import SampleKey
 
 if TYPE_CHECKING:
     from wl_core.run import Run

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.message import Message
 
+from tui.sample_table import SampleRows, sample_rows
 from wl_core.codec import DamagedFrame, Event, frame_events
 
 if TYPE_CHECKING:
-    from wl_core.run import Curve, Parked, Run, RunStatus
+    from wl_core.run import Parked, Run, RunStatus
     from wl_core.table import Table
+    from wl_plugins.curves import Curve
 
 Answer = TypeVar("Answer")
 INTERVAL = 0.25  # seconds between looks at the log
@@ -41,6 +43,7 @@ class News:
     log_position: int
     steps_per_second: float | None
     samples: Table
+    sample_rows: SampleRows
     curves: Mapping[str, Curve]
     events: Sequence[Event]
     parked: Sequence[Parked]
@@ -227,6 +230,7 @@ class Follower(threading.Thread):
             log_position=run.log.next_position,
             steps_per_second=self._pace.steps_per_second,
             samples=run.samples(),
+            sample_rows=sample_rows(run),
             curves=run.curves(),
             events=events,
             parked=tuple(run.parked),

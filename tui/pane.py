@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -17,22 +17,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.follow import News
+from tui.sample_table import SampleKey
 
 if TYPE_CHECKING:
     from tui.app import WlApp
     from wl_core.run import Run
 
 Answer = TypeVar("Answer")
-
-
-class SampleKey(NamedTuple):
-    """Who a sample is: ids are known within their origin only, and ``1`` is not ``"1"``."""
-
-    origin: str
-    sample_id: int | str
-
-    def __str__(self) -> str:
-        return f"{self.origin} / {self.sample_id}"
 
 
 class Pane(Vertical):
@@ -48,6 +39,7 @@ class Pane(Vertical):
         super().__init__(id=f"pane-{number}")
         self.number = number
         self.sample: SampleKey | None = None
+        self._active = False
         self._heading = ""
 
     def compose(self) -> ComposeResult:
@@ -75,6 +67,12 @@ class Pane(Vertical):
         """What ``job`` returns, run in the thread that owns the run; errors come out here."""
         return await asyncio.wrap_future(cast("WlApp", self.app).follower.ask(job))
 
+    def set_active(self, active: bool) -> None:
+        """Whether the keys go to this pane; said by a mark as well as by colour."""
+        self._active = active
+        self.set_class(active, "-active")
+        self._show_title()
+
     def set_heading(self, text: str) -> None:
         """What the title line says after the pane's name."""
         if text != self._heading:
@@ -82,9 +80,10 @@ class Pane(Vertical):
             self._show_title()
 
     def focus_body(self) -> None:
-        """Give the focus to the first widget that takes it."""
+        """Give the focus to the first widget in sight that takes it."""
         for widget in self.query(Widget):
-            if widget.focusable:
+            shown = all(node.display for node in widget.ancestors_with_self)
+            if widget.focusable and shown:
                 widget.focus()
                 return
 
@@ -95,7 +94,9 @@ class Pane(Vertical):
         self.came_into_sight()
 
     def _show_title(self) -> None:
-        parts: list[str | tuple[str, str]] = [(f" {self.number} {self.title} ", "bold")]
+        mark = "▸" if self._active else " "
+        parts: list[str | tuple[str, str]] = [(f"{mark}{self.number} {self.title} ", "bold")]
         if self._heading:
             parts.append((f" {self._heading}", "dim"))
-        self.query_one(".pane--title", Static).update(Content.assemble(*parts))
+        if self.is_mounted:
+            self.query_one(".pane--title", Static).update(Content.assemble(*parts))

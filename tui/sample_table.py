@@ -3,15 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tui.pane import SampleKey
-from wl_core.table import Table, TableColumn
+from wl_core.table import Table
+
+if TYPE_CHECKING:
+    from wl_core.row_index import SampleIndex
+    from wl_core.run import Run
 
 WHO = ("origin", "sample_id")
 _LAST = ("times_seen", "last_step", "instances", "discarded", "tags")
+
+
+class SampleKey(NamedTuple):
+    """Who a sample is: ids are known within their origin only, and ``1`` is not ``"1"``."""
+
+    origin: str
+    sample_id: int | str
+
+    def __str__(self) -> str:
+        return f"{self.origin} / {self.sample_id}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleRows:
+    """Who stands in which row of a samples table.
+
+    ``ids[i]`` is the number of the sample in row ``i``; it never changes, while rows move when
+    new samples come between them.
+    """
+
+    ids: npt.NDArray[np.intp]
+    _index: SampleIndex
+
+    def key(self, row: int) -> SampleKey:
+        """The sample in that row.
+
+        Asks the view's index from the event loop: who a numbered sample is never changes, so
+        there is nothing to wait for.
+        """
+        number = int(self.ids[row])
+        return SampleKey(self._index.origin(number), self._index.sample_id(number))
+
+
+def sample_rows(run: Run) -> SampleRows:
+    """Who stands in which row of ``run.samples()`` now."""
+    index = run.view("samples").index
+    return SampleRows(index.order(), index)
+
+
+def find_row(run: Run, sample: SampleKey) -> int | None:
+    """The row of a sample in ``run.samples()``, None when it has none."""
+    index = run.view("samples").index
+    number = index.find(*sample)
+    return None if number < 0 else int(np.flatnonzero(index.order() == number)[0])
 
 
 def signals_first(table: Table, signals: Collection[str]) -> Table:
@@ -28,27 +77,3 @@ def signals_first(table: Table, signals: Collection[str]) -> Table:
         return 1 if name in signals else 2
 
     return Table(tuple(sorted(table.columns, key=lambda column: rank(column.name))))
-
-
-def key_of(table: Table, row: int) -> SampleKey:
-    """Which sample a row of the samples table is."""
-    origin, sample_id = (table.column(name).cell(row) for name in WHO)
-    if not isinstance(sample_id, int | str):
-        raise TypeError(f"a sample_id must be an int or a str, row {row} has {sample_id!r}")
-    return SampleKey(str(origin), sample_id)
-
-
-def find_row(table: Table, sample: SampleKey) -> int | None:
-    """The row of a sample, None when the table does not have it."""
-    origin, sample_id = (table.column(name) for name in WHO)
-    for row in np.flatnonzero(_equal(origin, sample.origin) & _equal(sample_id, sample.sample_id)):
-        return int(row)
-    return None
-
-
-def _equal(column: TableColumn, value: int | str) -> npt.NDArray[np.bool_]:
-    if column.kind != "text":
-        return np.asarray(column.present & (column.values == value))
-    if value not in column.categories:
-        return np.zeros(len(column), np.bool_)
-    return np.asarray(column.present & (column.values == list(column.categories).index(str(value))))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tui.pane import SampleKey
+from tui.sample_table import SampleKey
 from tui.widgets.image import GROUND_TRUTH, INSTANCE, PREDICTION
 from tui.widgets.palette import ORANGE, SKY_BLUE, YELLOW
 from tui.widgets.pixels import Labels, Overlay
@@ -39,16 +39,16 @@ class Scene:
     notes: tuple[str, ...] = ()
 
     def overlays(self, annotation_id: int | None) -> list[Overlay]:
-        """Ground truth, prediction and the chosen instance, lowest first."""
+        """Prediction (filled), ground truth and the chosen instance (outlined), lowest first."""
         found = []
+        if self.prediction is not None:
+            found.append(Overlay(PREDICTION, self.prediction, ORANGE, "P", opacity=0.5))
         if self.truth is not None:
             found.append(Overlay(GROUND_TRUTH, self.truth, SKY_BLUE, "G"))
-        if self.prediction is not None:
-            found.append(Overlay(PREDICTION, self.prediction, ORANGE, "P"))
         if annotation_id is not None and self.truth is not None:
             one = (self.truth == annotation_id).astype(np.int32)
             if one.any():
-                found.append(Overlay(INSTANCE, one, YELLOW, "I", opacity=0.6))
+                found.append(Overlay(INSTANCE, one, YELLOW, "I"))
         return found
 
 

@@ -57,7 +57,8 @@ def event_line(event: Event) -> str:
 
 def describe(event: Event) -> str:
     """The fields of an event in a few words; long vectors by count and mean."""
-    parts = [_field(name, value) for name, value in event.data.items()]
+    said = {"ids"} if "values" in event.data else set()  # as many ids as values
+    parts = [_field(name, value) for name, value in event.data.items() if name not in said]
     return shorten("  ".join(part for part in parts if part), _MAX_TEXT)
 
 

@@ -15,7 +15,7 @@ from tui.screens.pick import PickScreen
 from tui.widgets.plot import CurvePlot, Series
 
 if TYPE_CHECKING:
-    from wl_core.run import Curve
+    from wl_plugins.curves import Curve
 
 AT_FIRST = 4  # curves that are shown before anybody chose
 

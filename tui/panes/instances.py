@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.message import Message
 
 from tui.follow import News
-from tui.pane import Pane, SampleKey
-from tui.sample_table import WHO
+from tui.pane import Pane
+from tui.sample_table import WHO, SampleKey
 from tui.widgets.table import VirtualTable
 from wl_core.table import Table
 
@@ -42,6 +42,7 @@ class InstancesPane(Pane):
         super().__init__(number)
         self._shown: SampleKey | None = None
         self._step = 0
+        self._loading = False
 
     def compose_body(self) -> ComposeResult:
         yield VirtualTable(fixed=1, widget_id="instances")
@@ -61,7 +62,8 @@ class InstancesPane(Pane):
 
     def run_changed(self, news: News) -> None:
         self._step = news.step
-        self._load_if_seen()
+        if not self._loading:
+            self._load_if_seen()
 
     def sample_chosen(self, sample: SampleKey | None) -> None:
         self._load_if_seen()
@@ -71,16 +73,18 @@ class InstancesPane(Pane):
 
     def _load_if_seen(self) -> None:
         if self.in_sight and self.sample is not None:
+            self._loading = True
             self._load(self.sample)
 
     @work(exclusive=True, group="instances")
     async def _load(self, sample: SampleKey) -> None:
         table = await self.ask(lambda run: load_instances(run, sample))
+        self._loading = False
         if sample == self._shown:
-            self.table.set_table(table, self._step)
+            self.table.set_table(table, table.column(ANNOTATION_ID).values, self._step)
         else:
             self._shown = sample
-            self.table.show_other(table, self._step)
+            self.table.show_other(table, table.column(ANNOTATION_ID).values, self._step)
         self.set_heading(f"{len(table)} of {sample}")
 
     @on(VirtualTable.Highlighted, "#instances")

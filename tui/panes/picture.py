@@ -9,7 +9,8 @@ from textual import work
 from textual.app import ComposeResult
 
 from tui.follow import News
-from tui.pane import Pane, SampleKey
+from tui.pane import Pane
+from tui.sample_table import SampleKey
 from tui.scene import Scene, load_scene
 from tui.widgets.image import GROUND_TRUTH, PREDICTION, OverlayImage
 
@@ -26,6 +27,7 @@ class PicturePane(Pane):
         self._scene: Scene | None = None
         self._annotation_id: int | None = None
         self._loaded_at = 0.0
+        self._loading = False
 
     def compose_body(self) -> ComposeResult:
         yield OverlayImage(widget_id="picture")
@@ -35,7 +37,7 @@ class PicturePane(Pane):
         return self.query_one("#picture", OverlayImage)
 
     def run_changed(self, news: News) -> None:
-        if time.monotonic() - self._loaded_at >= RELOAD:
+        if not self._loading and time.monotonic() - self._loaded_at >= RELOAD:
             self._load_if_seen()
 
     def sample_chosen(self, sample: SampleKey | None) -> None:
@@ -61,13 +63,14 @@ class PicturePane(Pane):
 
     def _load_if_seen(self) -> None:
         if self.in_sight and self.sample is not None:
-            self._loaded_at = time.monotonic()
+            self._loading = True
             self._load(self.sample)
 
     @work(exclusive=True, group="picture")
     async def _load(self, sample: SampleKey) -> None:
         before = self._scene
         self._scene = await self.ask(lambda run: load_scene(run, sample, before))
+        self._loaded_at, self._loading = time.monotonic(), False
         self._draw()
 
     def _draw(self) -> None:

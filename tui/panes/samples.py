@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -11,16 +11,13 @@ from textual.message import Message
 from textual.timer import Timer
 
 from tui.follow import News
-from tui.pane import Pane, SampleKey
-from tui.sample_table import key_of, signals_first
+from tui.pane import Pane
+from tui.sample_table import SampleKey, SampleRows, signals_first
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.table import VirtualTable
 from tui.words import age
 from wl_core.errors import FilterError
 from wl_core.filters import Filter
-
-if TYPE_CHECKING:
-    from wl_core.table import Table
 
 REST = 0.06  # seconds that the cursor must rest on a row before the other panes load it
 
@@ -49,10 +46,11 @@ class SamplesPane(Pane):
         super().__init__(number)
         self._rest: Timer | None = None
         self._filter: Filter | None = None
+        self._rows: SampleRows | None = None
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar()
-        yield VirtualTable(fixed=2, widget_id="samples")
+        yield VirtualTable(fixed=2, opens=True, widget_id="samples")
 
     @property
     def table(self) -> VirtualTable:
@@ -63,11 +61,15 @@ class SamplesPane(Pane):
         return self.query_one(FilterBar)
 
     @property
-    def rows(self) -> Table:
-        return self.table.table
+    def sample_at_cursor(self) -> SampleKey | None:
+        """The sample under the cursor, chosen or not yet."""
+        row = self.table.cursor_row
+        return None if row is None or self._rows is None else self._rows.key(row)
 
     def run_changed(self, news: News) -> None:
-        self.table.set_table(signals_first(news.samples, news.curves), news.step)
+        self._rows = news.sample_rows
+        table = signals_first(news.samples, news.curves)
+        self.table.set_table(table, news.sample_rows.ids, news.step)
         self._say()
 
     def _say(self) -> None:
@@ -75,11 +77,10 @@ class SamplesPane(Pane):
         table, said = self.table, []
         shown, total = table.row_count, len(table.table)
         said.append(f"{shown} of {total}" if self._filter else f"{total}")
-        column = table.column_under_cursor
         if table.sort_key is not None:
-            said.append(f"by {table.sort_key.column}")
-        elif column is not None:
-            said.append(column.name)
+            said.append(f"sorted by {table.sort_key.column}")
+        elif table.column_under_cursor is not None:
+            said.append(f"s sorts by {table.column_under_cursor.name}")
         if table.order_age is not None and table.order_age[0]:
             new = f", {table.rows_not_ordered} new" if table.rows_not_ordered else ""
             said.append(f"order {age(*table.order_age)}{new}: r re-sorts")
@@ -95,13 +96,13 @@ class SamplesPane(Pane):
         self._rest = self.set_timer(REST, self._choose)
 
     def _choose(self) -> None:
-        row = self.table.cursor_row
-        self.post_message(self.Chosen(None if row is None else key_of(self.rows, row)))
+        self.post_message(self.Chosen(self.sample_at_cursor))
 
     @on(VirtualTable.Chosen, "#samples")
     def _row_chosen(self, event: VirtualTable.Chosen) -> None:
         event.stop()
-        self.post_message(self.Opened(key_of(self.rows, event.row)))
+        if self._rows is not None:
+            self.post_message(self.Opened(self._rows.key(event.row)))
 
     # Filtering
 

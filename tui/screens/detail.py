@@ -14,9 +14,8 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, Static
 
 from tui.follow import News
-from tui.pane import SampleKey
 from tui.panes.instances import ANNOTATION_ID, load_instances
-from tui.sample_table import find_row
+from tui.sample_table import SampleKey, find_row
 from tui.scene import Scene, load_scene
 from tui.screens.base import RunScreen
 from tui.screens.help import HelpScreen, key_rows
@@ -54,7 +53,7 @@ def load_detail(run: Run, sample: SampleKey, before: Scene | None) -> Detail:
 def load_facts(run: Run, sample: SampleKey) -> Table:
     """One row for each filled cell of the sample's row: name, value, trajectory."""
     table = run.samples()
-    row = find_row(table, sample)
+    row = find_row(run, sample)
     signals = frozenset(run.curves())
     facts = []
     for column in table:

@@ -10,7 +10,9 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Label, Static
 
-_HIDDEN = frozenset({"app.copy_text", "screen.copy_text", "app.help_quit"})
+_HIDDEN = frozenset(
+    {"app.copy_text", "screen.copy_text", "app.help_quit", "page_left", "page_right"}
+)
 
 
 def key_rows(screen: Screen[Any]) -> list[tuple[str, str]]:
@@ -47,4 +49,4 @@ class HelpScreen(ModalScreen[None]):
             yield Label("Keys", classes="dialog--title")
             with VerticalScroll():
                 yield Static(text, markup=False)
-        yield Footer()
+        yield Footer(show_command_palette=False)

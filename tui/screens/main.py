@@ -18,13 +18,13 @@ from textual.widgets import Footer, Static
 
 from tui import commands
 from tui.follow import News
-from tui.pane import Pane, SampleKey
+from tui.pane import Pane
 from tui.panes.curves import CurvesPane
 from tui.panes.events import EventsPane
 from tui.panes.instances import InstancesPane
 from tui.panes.picture import PicturePane
 from tui.panes.samples import SamplesPane
-from tui.sample_table import key_of
+from tui.sample_table import SampleKey
 from tui.screens.base import RunScreen
 from tui.screens.detail import DetailScreen
 from tui.screens.help import HelpScreen, key_rows
@@ -81,8 +81,13 @@ class MainScreen(RunScreen):
         yield StatusLine(self._run_name)
         yield Static(id="pane-bar")
         with Container(id="panes"):
-            yield from self.panes
+            yield from self._grid_order()
         yield Footer(show_command_palette=False)
+
+    def _grid_order(self) -> list[Pane]:
+        """Tables on the left, what they are about on the right."""
+        samples, instances, picture, *others = self.panes
+        return [samples, picture, instances, *others]
 
     def on_mount(self) -> None:
         self._activate(self.active)
@@ -100,13 +105,17 @@ class MainScreen(RunScreen):
     def _activate(self, pane: Pane) -> None:
         self.active = pane
         for other in self.panes:
-            other.set_class(other is pane, "-active")
+            other.set_active(other is pane)
         parts: list[str | tuple[str, str]] = []
         for other in self.panes:
-            style = "bold $background on $primary" if other is pane else "$text-muted"
-            parts += [(f" {other.number} {other.title} ", style), " "]
+            style = "bold $background on $primary" if other is pane else "$foreground 65%"
+            mark = "▸" if other is pane else " "
+            parts += [(f"{mark}{other.number} {other.title} ", style), " "]
         self.query_one("#pane-bar", Static).update(Content.assemble(*parts))
         pane.focus_body()
+        self.refresh_bindings()
+        if isinstance(pane, InstancesPane):
+            self._pane(PicturePane).instance_chosen(pane.annotation_id)
 
     def on_descendant_focus(self) -> None:
         """A click focuses a widget: its pane is the active one from then on."""
@@ -150,7 +159,9 @@ class MainScreen(RunScreen):
 
     @on(InstancesPane.Chosen)
     def _instance_chosen(self, event: InstancesPane.Chosen) -> None:
-        self._pane(PicturePane).instance_chosen(event.annotation_id)
+        """Pointed out once somebody looks at instances: else it would hide the prediction."""
+        if isinstance(self.active, InstancesPane):
+            self._pane(PicturePane).instance_chosen(event.annotation_id)
 
     @on(SamplesPane.Opened)
     def _sample_opened(self, event: SamplesPane.Opened) -> None:
@@ -170,14 +181,24 @@ class MainScreen(RunScreen):
         """Sample and, in the instances' pane, instance under the cursor, and if it is discarded."""
         samples = self._pane(SamplesPane)
         instances = self._pane(InstancesPane)
-        table = instances.table if self.active is instances else samples.table
+        if self.active is instances:
+            table, sample, annotation_id = (
+                instances.table,
+                instances.sample,
+                instances.annotation_id,
+            )
+        else:
+            table, sample, annotation_id = samples.table, samples.sample_at_cursor, None
         row = table.cursor_row
-        if row is None:
+        if row is None or sample is None:
             return None
-        discarded = bool(table.table.column("discarded").cell(row))
-        if self.active is instances and instances.sample is not None:
-            return instances.sample, instances.annotation_id, discarded
-        return key_of(samples.rows, row), None, discarded
+        return sample, annotation_id, bool(table.table.column("discarded").cell(row))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Samples are decided upon where they can be seen."""
+        if action in ("discard", "tag"):
+            return isinstance(self.active, SamplesPane | InstancesPane | PicturePane)
+        return True
 
     def action_discard(self) -> None:
         chosen = self._chosen()

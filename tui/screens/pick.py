@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -10,8 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Label, SelectionList
-from textual.widgets.selection_list import Selection
+from textual.widgets import Footer, Input, Label, OptionList
 
 
 class PickScreen(ModalScreen[Sequence[str] | None]):
@@ -19,9 +18,11 @@ class PickScreen(ModalScreen[Sequence[str] | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "take", "Show these", priority=True),
-        Binding("space", "toggle", "Mark"),
-        Binding("a", "all", "All"),
-        Binding("x", "none", "None"),
+        Binding("space", "mark_this", "Mark", priority=True),
+        Binding("j", "move(1)", "Down", show=False),
+        Binding("k", "move(-1)", "Up", show=False),
+        Binding("a", "mark_all", "All"),
+        Binding("x", "mark_none", "None"),
         Binding("escape", "leave", "Leave"),
     ]
 
@@ -29,29 +30,47 @@ class PickScreen(ModalScreen[Sequence[str] | None]):
         super().__init__()
         self._heading = heading
         self._names = names
-        self._picked = frozenset(picked)
+        self._picked = set(picked)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self._heading, classes="dialog--title", markup=False)
-            yield SelectionList[str](
-                *(Selection(name, name, name in self._picked) for name in self._names)
-            )
-        yield Footer()
+            yield OptionList(*(self._prompt(name) for name in self._names), markup=False)
+        yield Footer(show_command_palette=False)
 
-    @property
-    def _list(self) -> SelectionList[str]:
-        return self.query_one(SelectionList)
+    def _prompt(self, name: str) -> str:
+        return f"[{'x' if name in self._picked else ' '}] {name}"
+
+    def _mark(self, names: Collection[str]) -> None:
+        self._picked = set(names)
+        options = self.query_one(OptionList)
+        for index, name in enumerate(self._names):
+            options.replace_option_prompt_at_index(index, self._prompt(name))
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        self._mark(self._picked ^ {self._names[event.option_index]})
+
+    def action_mark_this(self) -> None:
+        at = self.query_one(OptionList).highlighted
+        if at is not None:
+            self._mark(self._picked ^ {self._names[at]})
+
+    def action_move(self, by: int) -> None:
+        options = self.query_one(OptionList)
+        if by > 0:
+            options.action_cursor_down()
+        else:
+            options.action_cursor_up()
 
     def action_take(self) -> None:
-        chosen = frozenset(self._list.selected)
-        self.dismiss([name for name in self._names if name in chosen])
+        self.dismiss([name for name in self._names if name in self._picked])
 
-    def action_all(self) -> None:
-        self._list.select_all()
+    def action_mark_all(self) -> None:
+        self._mark(self._names)
 
-    def action_none(self) -> None:
-        self._list.deselect_all()
+    def action_mark_none(self) -> None:
+        self._mark(())
 
     def action_leave(self) -> None:
         self.dismiss(None)
@@ -71,7 +90,7 @@ class AskScreen(ModalScreen[str | None]):
         with Vertical(classes="dialog -small"):
             yield Label(self._heading, classes="dialog--title", markup=False)
             yield Input(placeholder=self._hint, compact=True)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     @on(Input.Submitted)
     def _take(self, event: Input.Submitted) -> None:

@@ -30,4 +30,4 @@ class TroubleScreen(ModalScreen[None]):
                 for heading, traceback in self._reports:
                     yield Static(heading, classes="trouble--heading", markup=False)
                     yield Static(traceback, markup=False)
-        yield Footer()
+        yield Footer(show_command_palette=False)

@@ -32,15 +32,25 @@ class EventList(ScrollView, can_focus=True):
     def __init__(self, *, limit: int = 1_000, widget_id: str | None = None) -> None:
         super().__init__(id=widget_id)
         self.events: deque[Event] = deque(maxlen=limit)
+        self._following = True
 
     def add(self, events: Iterable[Event]) -> None:
         """Append newer events; the oldest are forgotten."""
-        following = self.is_vertical_scroll_end
         self.events.extend(events)
         self.virtual_size = Size(_LINE_WIDTH, len(self.events))
-        if following:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+        self._follow()
         self.refresh()
+
+    def _follow(self) -> None:
+        if self._following:
+            self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._following = new_value >= self.max_scroll_y
+
+    def on_resize(self) -> None:
+        self._follow()
 
     def render_line(self, y: int) -> Strip:
         scroll_x, scroll_y = self.scroll_offset

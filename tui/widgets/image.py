@@ -16,6 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.widgets.legend import wrap_segments
 from tui.widgets.pixels import (
     Overlay,
     Pixels,
@@ -53,7 +54,7 @@ class OverlayImage(Widget, can_focus=True):
         Binding("g", f"switch_overlay('{GROUND_TRUTH}')", "Truth"),
         Binding("m", f"switch_overlay('{PREDICTION}')", "Model"),
         Binding("i", f"switch_overlay('{INSTANCE}')", "Instance"),
-        Binding("o", "toggle_fill", "Outline"),
+        Binding("o", "toggle_fill", "Fill"),
         Binding("b", "next_mode", "Blocks", show=False),
     ]
 
@@ -124,7 +125,7 @@ class OverlayImage(Widget, can_focus=True):
         return Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self, width: int, height: int) -> list[Strip]:
-        foot = [self._legend()]
+        foot = self._legend(width)
         if self.message:
             foot.append(Strip([Segment(f" {self.message}", self._style("image--message"))]))
         picture = self._picture(width, height - len(foot))
@@ -152,13 +153,13 @@ class OverlayImage(Widget, can_focus=True):
             return half_block_strips(blend(rgb, overlays, columns, rows * 2, fill=self.fill))
         return quadrant_strips(blend(rgb, overlays, columns * 2, rows * 2, fill=self.fill))
 
-    def _legend(self) -> Strip:
-        segments = []
+    def _legend(self, width: int) -> list[Strip]:
+        """What is laid over the image, in as many lines as it takes."""
+        entries = []
         for overlay in self.overlays:
             off = overlay.name in self.hidden
-            style = (
-                self._style("image--off") if off else self.rich_style + Style(color=overlay.colour)
-            )
-            mark = "□" if off else "■"
-            segments.append(Segment(f" {mark} {overlay.letter} {overlay.name} ", style))
-        return Strip(segments)
+            colour = self.rich_style + Style(color=overlay.colour)
+            style = self._style("image--off") if off else colour
+            shape = "□" if off else "■"
+            entries.append(Segment(f" {shape} {overlay.letter} {overlay.name} ", style))
+        return [Strip(line) for line in wrap_segments(entries, width)]

@@ -8,7 +8,8 @@ widget: `VirtualTable` makes orders on a worker thread and draws by them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from wl_core.table import Table
 
 Rows = npt.NDArray[np.intp]
+Ids = npt.NDArray[np.integer[Any]]
 RowFilter = Callable[[Table], npt.NDArray[np.bool_]]
 
 
@@ -31,43 +33,31 @@ class SortKey:
 class RowOrder:
     """The rows of a table in the order in which they are shown.
 
-    ``rows`` is None when every row stands at its own place. Rows that the table gained after the
-    order was made follow at its end, unless a filter chose the rows: whether a new row matches is
-    not known before the next ordering.
+    ``rows`` is None when every row stands at its own place. ``late`` counts the rows that the
+    table gained after the order was made: they follow at the end, unless a filter chose the rows,
+    for then it is not known before the next ordering whether they match.
     """
 
     rows: Rows | None = None
-    table_rows: int = 0
     filtered: bool = False
+    late: int = 0
     step: int = 0
     made_at: float = 0.0
 
     def count(self, table_rows: int) -> int:
-        """How many places there are for a table that now has ``table_rows`` rows."""
-        if self.rows is None:
-            return table_rows
-        return len(self.rows) + (0 if self.filtered else max(0, table_rows - self.table_rows))
+        """How many places there are for a table of ``table_rows`` rows."""
+        return table_rows if self.rows is None else len(self.rows)
 
     def row_at(self, place: int) -> int:
         """The table row that stands at ``place``."""
-        if self.rows is None:
-            return place
-        if place < len(self.rows):
-            return int(self.rows[place])
-        return self.table_rows + place - len(self.rows)
+        return place if self.rows is None else int(self.rows[place])
 
     def place_of(self, row: int) -> int | None:
         """The place at which table row ``row`` stands; None when the filter has left it out."""
         if self.rows is None:
             return row
-        if row >= self.table_rows:
-            return None if self.filtered else len(self.rows) + row - self.table_rows
         found = np.flatnonzero(self.rows == row)
         return int(found[0]) if len(found) else None
-
-    def fits(self, table_rows: int) -> bool:
-        """Whether every place still names a row of a table of that length."""
-        return self.rows is None or table_rows >= self.table_rows
 
 
 def make_order(
@@ -83,4 +73,26 @@ def make_order(
     if row_filter is not None:
         mask = row_filter(table)
         rows = np.flatnonzero(mask) if rows is None else rows[mask[rows]]
-    return RowOrder(rows, len(table), row_filter is not None, step, now)
+    return RowOrder(rows, row_filter is not None, 0, step, now)
+
+
+def follow_rows(order: RowOrder, before: Ids, after: Ids) -> RowOrder:
+    """The same order for a table whose rows moved: row ``i`` was ``before[i]``, is ``after[i]``.
+
+    Rows that are gone leave it; new ones come at its end, or nowhere when it is filtered.
+    """
+    if order.rows is None or before is after:
+        return order
+    moved = rows_of(before[order.rows], after)
+    new = np.flatnonzero(rows_of(after, before) < 0)
+    rows = [moved[moved >= 0]] if order.filtered else [moved[moved >= 0], new]
+    return replace(order, rows=np.concatenate(rows), late=order.late + len(new))
+
+
+def rows_of(wanted: Ids, ids: Ids) -> Rows:
+    """Where each wanted id stands in ``ids``, -1 where it does not; ids are distinct."""
+    if not len(ids):
+        return np.full(len(wanted), -1, np.intp)
+    by_id = np.argsort(ids, kind="stable")
+    at = by_id[np.minimum(np.searchsorted(ids, wanted, sorter=by_id), len(ids) - 1)]
+    return np.where(ids[at] == wanted, at, -1).astype(np.intp)

@@ -32,15 +32,16 @@ _BITS = 6  # colour bits per channel; fewer make longer runs and a warmer style 
 class Overlay:
     """Regions drawn over an image: ``labels`` ``[H, W]``, 0 is background, others are regions.
 
-    Neighbouring regions of different labels get an outline between them. ``letter`` draws the
-    outline where there is no colour.
+    A region is filled to ``opacity`` or, where that is 0, outlined; neighbouring regions of
+    different labels get an outline between them. ``letter`` draws the outline where there is no
+    colour.
     """
 
     name: str
     labels: Labels
     colour: str
     letter: str
-    opacity: float = 0.35
+    opacity: float = 0.0
 
 
 def shrink_labels(labels: Labels, width: int, height: int) -> Labels:
@@ -72,16 +73,20 @@ def outline(labels: Labels) -> Mask:
 def blend(
     rgb: Pixels, overlays: Sequence[Overlay], width: int, height: int, *, fill: bool
 ) -> Pixels:
-    """The image at ``[height, width, 3]`` with its overlays; later ones lie on top."""
+    """The image at ``[height, width, 3]`` with its overlays; later ones lie on top.
+
+    Without ``fill`` every overlay is an outline.
+    """
     small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
     out = small.astype(np.float32)
-    shrunk = [shrink_labels(o.labels, width, height) for o in overlays]
-    if fill:
-        for overlay, labels in zip(overlays, shrunk, strict=True):
-            inside, colour = labels > 0, _channels(overlay.colour)
+    for overlay in overlays:
+        labels = shrink_labels(overlay.labels, width, height)
+        colour = _channels(overlay.colour)
+        if fill and overlay.opacity:
+            inside = labels > 0
             out[inside] = out[inside] * (1 - overlay.opacity) + colour * overlay.opacity
-    for overlay, labels in zip(overlays, shrunk, strict=True):
-        out[outline(labels)] = _channels(overlay.colour)
+        else:
+            out[outline(labels)] = colour
     return out.clip(0, 255).astype(np.uint8)
 
 

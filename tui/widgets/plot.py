@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
@@ -19,6 +18,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui.widgets import braille
+from tui.widgets.legend import wrap_segments
 from tui.widgets.palette import letter, series_colour
 
 Floats = npt.NDArray[np.float64]
@@ -59,11 +59,11 @@ class CurvePlot(Widget, can_focus=True):
         Binding("left,h", "move_cursor(-1)", "Cursor left", show=False),
         Binding("right,l", "move_cursor(1)", "Cursor right", show=False),
         Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+"),
-        Binding("minus", "zoom(2)", "Zoom out", key_display="-"),
+        Binding("minus", "zoom(2)", "Zoom out", key_display="-", show=False),
         Binding("0", "fit", "Fit"),
         Binding("y", "toggle_log", "Log y"),
         Binding("b", "toggle_band", "Min-max"),
-        Binding("n", "next_series", "Highlight"),
+        Binding("n", "next_series", "Highlight", show=False),
     ]
 
     def __init__(self, *, widget_id: str | None = None) -> None:
@@ -271,15 +271,7 @@ class CurvePlot(Widget, can_focus=True):
 
     def _legend(self, width: int, max_lines: int) -> list[Strip]:
         """Names and values at the cursor (or the latest), in as many lines as they need."""
-        lines: list[list[Segment]] = [[]]
-        used = 0
-        for segment in self._legend_entries():
-            size = cell_len(segment.text)
-            if used and used + size > width:
-                lines.append([])
-                used = 0
-            lines[-1].append(segment)
-            used += size
+        lines = wrap_segments(self._legend_entries(), width)
         base = self.rich_style
         return [Strip(line).crop_extend(0, width, base) for line in lines[:max_lines]]
 

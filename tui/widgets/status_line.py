@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 QUIET_AFTER = 5.0  # seconds without an event after which a training is called quiet
 Part = tuple[str, str]
+_FAINT = "$foreground 65%"
 
 
 class StatusLine(Static):
@@ -60,19 +61,17 @@ class StatusLine(Static):
         if news is None:
             return [("opening …", "dim")]
         state = news.status.state
-        pace = "" if news.steps_per_second is None else f"   {news.steps_per_second:.1f} steps/s"
-        parts = [
-            (f"{STATE_SYMBOLS.get(state, '?')} {state}", f"bold $state-{state}"),
-            (f"   step {news.step:,}", "bold"),
-            (pace if state == "training" else "", ""),
-            (f"   position {news.position:,}", "$text-muted"),
-            (f"   {self._freshness(news)}", "$text-muted"),
-        ]
+        parts = [(f"{STATE_SYMBOLS.get(state, '?')} {state}", f"bold $state-{state}")]
+        if news.status.detail:
+            parts.append((f" ({news.status.detail})", _FAINT))
         if news.parked:
             names = ", ".join(parked.projection for parked in news.parked)
-            parts.append((f"   ! parked: {names} (e shows why)", "bold $error"))
-        if news.status.detail:
-            parts.append((f"   {news.status.detail}", "$text-muted"))
+            parts.append((f"  ! parked: {names} (e shows why) ", "bold $error"))
+        parts.append((f"   step {news.step:,}", "bold"))
+        if state == "training" and news.steps_per_second is not None:
+            parts.append((f"   {news.steps_per_second:.1f} steps/s", ""))
+        parts.append((f"   {self._freshness(news)}", _FAINT))
+        parts.append((f"   position {news.position:,}", _FAINT))
         return parts
 
     def _freshness(self, news: News) -> str:

@@ -11,25 +11,28 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from textual import events, work
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, clamp
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from tui.widgets.ordering import RowFilter, RowOrder, SortKey, make_order
+from tui.widgets.ordering import Ids, RowFilter, RowOrder, SortKey, follow_rows, make_order, rows_of
 from tui.widgets.table_view import TableView
 from wl_core.errors import WlError
 from wl_core.table import Table
 
+SMALL = 10_000  # rows that are sorted and filtered in about a millisecond
 _NOTHING_YET = -1
 
 
 class VirtualTable(TableView, can_focus=True):
     """Rows and columns with a cursor over both.
 
-    `set_table` may be called several times a second: the order, the cursor and
-    the scroll position stay, until a key or `reorder` asks for a new order.
+    ``opens`` says whether Enter does something: whether anybody hears `Chosen`. `set_table` may be
+    called several times a second: the order, the cursor and the scroll position stay, until a key
+    or `reorder` asks for a new order.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -80,32 +83,65 @@ class VirtualTable(TableView, can_focus=True):
             return self.table
 
     def __init__(
-        self, *, fixed: int = 1, dim_flag: str = "discarded", widget_id: str | None = None
+        self,
+        *,
+        fixed: int = 1,
+        dim_flag: str = "discarded",
+        opens: bool = False,
+        widget_id: str | None = None,
     ) -> None:
         super().__init__(fixed=fixed, dim_flag=dim_flag, widget_id=widget_id)
+        self.ids: Ids = np.empty(0, np.intp)
         self.step = 0
+        self.opens = opens
         self.row_filter: RowFilter | None = None
         self._announced: int | None = _NOTHING_YET
 
     # What is shown
 
-    def set_table(self, table: Table, step: int = 0) -> None:
-        """Show newer data of the same rows: row ``i`` is still what it was; rows may follow."""
+    def set_table(self, table: Table, ids: Ids | None = None, step: int = 0) -> None:
+        """Show newer data of the same things.
+
+        Args:
+            table: the rows now; it may have gained some, and they may stand elsewhere.
+            ids: distinct integers ``[n]`` that say what row ``i`` is, in this table and the next;
+                None when row ``i`` always is what row ``i`` was. Give the same array as long as no
+                row moved.
+            step: the step that the data are from.
+        """
         if table.names != self.table.names:
             self._keep_column_cursor(table)
-        self.table, self.step = table, step
-        if not self.order.fits(len(table)):
-            self.order = RowOrder()
-            self.reorder()
+        if ids is None:
+            ids = self.ids if len(self.ids) == len(table) else np.arange(len(table))
+        if ids is not self.ids:
+            self._follow_rows(ids)
+        self.table, self.ids, self.step = table, ids, step
         self._lay_out()
         self._announce()
 
-    def show_other(self, table: Table, step: int = 0) -> None:
-        """Show other rows altogether: the cursor goes to the top, the sort stays."""
-        self.order = RowOrder()
+    def _follow_rows(self, ids: Ids) -> None:
+        """Keep the cursor on its row, and that row on its line of the screen."""
+        row, before = self.cursor_row, self.cursor
+        self.order = follow_rows(self.order, self.ids, ids)
+        if row is None:
+            return
+        moved = int(rows_of(self.ids[row : row + 1], ids)[0])
+        self._announced = moved if self._announced == row else _NOTHING_YET
+        place = None if moved < 0 else self.order.place_of(moved)
+        if place is not None and place != before:
+            self.cursor = place
+            top = self.scroll_offset.y
+            if top:
+                self.call_after_refresh(
+                    self.scroll_to, y=top + place - before, animate=False, force=True
+                )
+
+    def show_other(self, table: Table, ids: Ids | None = None, step: int = 0) -> None:
+        """Show other things altogether: the cursor goes to the top, the sort stays."""
+        self.table, self.order, self.ids = Table(()), RowOrder(), np.empty(0, np.intp)
         self.cursor = 0
         self._announced = _NOTHING_YET
-        self.set_table(table, step)
+        self.set_table(table, ids, step)
         self.scroll_to(y=0, animate=False, force=True, immediate=True)
         if self.sort_key is not None or self.row_filter is not None:
             self.reorder()
@@ -122,8 +158,12 @@ class VirtualTable(TableView, can_focus=True):
         self.reorder()
 
     def reorder(self) -> None:
-        """Make the order anew from the present data, off the event loop."""
-        self._make_order(self.table, self.sort_key, self.row_filter, self.step)
+        """Make the order anew from the present data; off the event loop when that takes time."""
+        wanted = (self.table, self.sort_key, self.row_filter, self.step)
+        if len(self.table) > SMALL:
+            self._order_in_thread(self.ids, *wanted)
+        else:
+            self._take_order(_order_or_error(*wanted), self.ids)
 
     @property
     def order_age(self) -> tuple[int, float] | None:
@@ -135,30 +175,42 @@ class VirtualTable(TableView, can_focus=True):
     @property
     def rows_not_ordered(self) -> int:
         """Rows that came after the order was made: at the end, or not yet filtered."""
-        return 0 if self.order.rows is None else len(self.table) - self.order.table_rows
+        return self.order.late
 
     @work(thread=True, exclusive=True, group="order", exit_on_error=True)
-    def _make_order(
-        self, table: Table, sort: SortKey | None, row_filter: RowFilter | None, step: int
+    def _order_in_thread(
+        self,
+        ids: Ids,
+        table: Table,
+        sort: SortKey | None,
+        row_filter: RowFilter | None,
+        step: int,
     ) -> None:
         worker = get_current_worker()
-        try:
-            order = make_order(table, sort, row_filter, step, time.monotonic())
-        except WlError as error:
-            self.post_message(self.Ordered(self, error))
-            return
+        outcome = _order_or_error(table, sort, row_filter, step)
         if not worker.is_cancelled:
-            self.app.call_from_thread(self._take_order, order)
+            self.app.call_from_thread(self._take_order, outcome, ids)
 
-    def _take_order(self, order: RowOrder) -> None:
+    def _take_order(self, outcome: RowOrder | WlError, ids: Ids) -> None:
+        if isinstance(outcome, WlError):
+            self._tell(self.Ordered(self, outcome))
+            return
         row = self.cursor_row
-        self.order = order
+        self.order = follow_rows(outcome, ids, self.ids)  # the table may have moved on meanwhile
         if self.cursor > 0 and row is not None:  # whoever looks at the top wants the new top
-            self.cursor = order.place_of(row) or 0
+            self.cursor = self.order.place_of(row) or 0
         self._lay_out()
         self._show_cursor()
         self._announce()
-        self.post_message(self.Ordered(self))
+        self._tell(self.Ordered(self))
+
+    def _tell(self, message: Message) -> None:
+        """Post as oneself: Textual stops a bubbling message at the widget that it came from.
+
+        By default that is whose handler is running, such as the pane that called `set_table`,
+        which would then never hear of it.
+        """
+        self.post_message(message.set_sender(self))
 
     def _keep_column_cursor(self, table: Table) -> None:
         column = self.column_under_cursor
@@ -181,7 +233,7 @@ class VirtualTable(TableView, can_focus=True):
         row = self.cursor_row
         if row != self._announced:
             self._announced = row
-            self.post_message(self.Highlighted(self, row))
+            self._tell(self.Highlighted(self, row))
 
     def _show_cursor(self) -> None:
         page = max(1, self.size.height - 1)
@@ -229,7 +281,7 @@ class VirtualTable(TableView, can_focus=True):
         self.cursor_column = clamp(self.cursor_column + columns, 0, len(self._places) - 1)
         self._show_column()
         self.refresh()
-        self.post_message(self.Ordered(self))
+        self._tell(self.Ordered(self))
 
     def action_sort(self) -> None:
         """The cursor's column: worst first, then the other way, then the table's own order."""
@@ -244,10 +296,13 @@ class VirtualTable(TableView, can_focus=True):
     def action_reorder(self) -> None:
         self.reorder()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.opens if action == "choose" else True
+
     def action_choose(self) -> None:
         row = self.cursor_row
         if row is not None:
-            self.post_message(self.Chosen(self, row))
+            self._tell(self.Chosen(self, row))
 
     def on_focus(self) -> None:
         self.refresh()
@@ -270,3 +325,12 @@ class VirtualTable(TableView, can_focus=True):
                 self.cursor_column = place.index
                 self.action_sort()
                 return
+
+
+def _order_or_error(
+    table: Table, sort: SortKey | None, row_filter: RowFilter | None, step: int
+) -> RowOrder | WlError:
+    try:
+        return make_order(table, sort, row_filter, step, time.monotonic())
+    except WlError as error:
+        return error

@@ -109,7 +109,8 @@ class TableView(ScrollView):
         key = (self._generation, row, place % 2, at_cursor and self.has_focus, column, scroll_x)
         strip = None if self.text_selection else self._strips.get(key)
         if strip is None or strip.cell_length != width:
-            strip = self._row(row, place, at_cursor).crop_extend(0, width, self.rich_style)
+            style = self._row_style(row, place, at_cursor)
+            strip = self._row(row, style, at_cursor).crop_extend(0, width, style)
             self._strips[key] = strip
         return strip.apply_offsets(scroll_x, place + 1)
 
@@ -128,8 +129,7 @@ class TableView(ScrollView):
             return False
         return bool(self.table.column(self.dim_flag).cell(row))
 
-    def _row(self, row: int, place: int, at_cursor: bool) -> Strip:
-        style = self._row_style(row, place, at_cursor)
+    def _row(self, row: int, style: Style, at_cursor: bool) -> Strip:
         gutter = (CURSOR_MARK if at_cursor else " ") + (
             DISCARDED_MARK if self._is_dim(row) else " "
         )
@@ -192,7 +192,7 @@ class TableView(ScrollView):
         top = max(1, selection.start.y if selection.start else 1)  # line 0 is the header
         bottom = min(selection.end.y if selection.end else self.row_count, self.row_count)
         lines = [
-            self._row(self.order.row_at(line - 1), line - 1, False).text.rstrip()
+            self._row(self.order.row_at(line - 1), self.rich_style, False).text.rstrip()
             for line in range(top, bottom + 1)
         ]
         return "\n".join(lines), "\n"
