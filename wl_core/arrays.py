@@ -14,6 +14,7 @@ thread: compress and store). Which events name an array is `recorder`'s and the 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,68 +33,61 @@ _MAX_ARRAY_BYTES = 1 << 30
 _pack_header = msgpack.Packer().pack  # a packer of its own for each header would cost more than it
 
 
-def pack_arrays(arrays: Sequence[npt.NDArray[Any]]) -> list[tuple[bytes, bytes]]:
-    """(reference, raw record) of each array.
+def pack_arrays(
+    arrays: Sequence[npt.NDArray[Any]] | npt.NDArray[Any],
+) -> list[tuple[bytes, bytes]]:
+    """(reference, raw record) of each array; a stack ``[N, …]`` of equal ones is the fast case.
 
     Raises:
         SignalShapeError: an array holds something other than numbers or bools.
     """
-    boxes = _boxes(arrays)
-    return [_pack(array, box) for array, box in zip(arrays, boxes, strict=True)]
+    if isinstance(arrays, np.ndarray):
+        return _pack_stack(arrays)
+    packed: list[tuple[bytes, bytes]] = []
+    for _, run in itertools.groupby(arrays, key=lambda array: (array.shape, array.dtype)):
+        packed += _pack_stack(np.stack(list(run)))
+    return packed
 
 
-def _pack(array: npt.NDArray[Any], box: tuple[int, ...] | None) -> tuple[bytes, bytes]:
-    if array.dtype.kind not in "biufc":
+def _pack_stack(stack: npt.NDArray[Any]) -> list[tuple[bytes, bytes]]:
+    if stack.dtype.kind not in "biufc":
         raise SignalShapeError(
-            f"an array of dtype {array.dtype} cannot be stored: give numbers or bools"
+            f"an array of dtype {stack.dtype} cannot be stored: give numbers or bools"
         )
-    part = array if box is None else array[..., box[0] : box[1], box[2] : box[3]]
-    record: bytes = _RAW + _pack_header((array.dtype.str, array.shape, box)) + part.tobytes()
+    shape, dtype = stack.shape[1:], stack.dtype.str
+    if stack.dtype.kind not in "biu" or len(shape) < 2 or not stack.size:
+        header = _pack_header((dtype, shape, None))
+        return [_named(_RAW + header + array.tobytes()) for array in stack]
+    packed = []
+    for array, box in zip(stack, _boxes(stack), strict=True):
+        part = array[..., box[0] : box[1], box[2] : box[3]]
+        packed.append(_named(_RAW + _pack_header((dtype, shape, box)) + part.tobytes()))
+    return packed
+
+
+def _named(record: bytes) -> tuple[bytes, bytes]:
     return hashlib.sha256(record).digest()[:REFERENCE_BYTES], record
 
 
-def _boxes(arrays: Sequence[npt.NDArray[Any]]) -> list[tuple[int, ...] | None]:
-    """(top, bottom, left, right) of the nonzero values in the last two axes, None for "whole".
+def _boxes(stack: npt.NDArray[Any]) -> list[tuple[int, ...]]:
+    """(top, bottom, left, right) of the nonzero values in the last two axes of each array.
 
-    Equal-shaped arrays in a row (the instance masks of a batch) are looked at together, since
-    numpy's price per call is what counts here.
+    Looked at by machine words, so left and right are multiples of a word, and all arrays at once:
+    numpy's price per call and per short row is what counts here.
     """
-    boxes: list[tuple[int, ...] | None] = []
-    at = 0
-    while at < len(arrays):
-        first = arrays[at]
-        end = at + 1
-        while end < len(arrays) and (arrays[end].shape, arrays[end].dtype) == (first.shape, first.dtype):
-            end += 1
-        if first.dtype.kind in "biu" and first.ndim >= 2 and first.size:
-            boxes += _stacked_boxes(arrays[at:end])
-        else:
-            boxes += [None] * (end - at)
-        at = end
-    return boxes
-
-
-def _stacked_boxes(arrays: Sequence[npt.NDArray[Any]]) -> list[tuple[int, ...] | None]:
-    """The values are looked at by machine words, so left and right are multiples of a word.
-
-    Rows lie outermost and arrays within them, which gives every reduction a long inner loop.
-    """
-    *_, height, width = arrays[0].shape
-    row_bytes = width * arrays[0].itemsize
+    count, *_, height, width = stack.shape
+    row_bytes = width * stack.itemsize
     word = next(size for size in (8, 4, 2, 1) if row_bytes % size == 0)
-    words = np.dtype(f"u{word}")
-    per_row = row_bytes // word
-    some = np.zeros((height, len(arrays), per_row), np.bool_)
-    for number, array in enumerate(arrays):
-        planes = np.ascontiguousarray(array).view(words).reshape(-1, height, per_row)
-        np.not_equal(planes[0], 0, out=some[:, number])
-        for plane in planes[1:]:
-            some[:, number] |= plane != 0
-    rows, columns = _any_last(some).T, some.any(axis=0)
-    found = np.empty((len(arrays), 4), np.intp)
+    words = np.ascontiguousarray(stack).view(f"u{word}").reshape(count, -1, height, row_bytes // word)
+    some = words[:, 0] != 0
+    for plane in range(1, words.shape[1]):
+        some |= words[:, plane] != 0
+    rows = _any_last(some)
+    columns = np.ascontiguousarray(some.transpose(1, 0, 2)).any(axis=0)
+    found = np.empty((count, 4), np.intp)
     found[:, 0], found[:, 1] = rows.argmax(1), height - rows[:, ::-1].argmax(1)
-    found[:, 2] = columns.argmax(1) * word // arrays[0].itemsize
-    found[:, 3] = width - columns[:, ::-1].argmax(1) * word // arrays[0].itemsize
+    found[:, 2] = columns.argmax(1) * word // stack.itemsize
+    found[:, 3] = width - columns[:, ::-1].argmax(1) * word // stack.itemsize
     found[~rows.any(1)] = 0  # nothing at all: an empty box
     return [tuple(box) for box in found.tolist()]
 
@@ -101,9 +95,9 @@ def _stacked_boxes(arrays: Sequence[npt.NDArray[Any]]) -> list[tuple[int, ...] |
 def _any_last(some: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """``some.any(-1)``, eight bools at a time where that divides: numpy is slow on short rows."""
     if some.shape[-1] % 8:
-        return some.any(axis=-1)
+        return np.asarray(some.any(axis=-1))
     eights = some.view(np.uint64)
-    found = eights[..., 0] != 0
+    found = np.asarray(eights[..., 0] != 0)
     for number in range(1, eights.shape[-1]):
         found |= eights[..., number] != 0
     return found

@@ -23,6 +23,7 @@ from wl_core.values import (
     BatchIds,
     Instances,
     as_array,
+    as_arrays,
     as_ids,
     as_instances,
     counts_to_batch_idx,
@@ -214,7 +215,7 @@ def resolve_instances(
 
 # -- arrays --------------------------------------------------------------------------------------
 
-Arrays = dict[str, Sequence[npt.NDArray[Any]] | list[Any]]
+Arrays = dict[str, Sequence[npt.NDArray[Any]] | npt.NDArray[Any]]
 
 
 def _sample_arrays(batch: BatchIds, *, preds: Any, preds_raw: Any) -> Arrays:
@@ -229,7 +230,7 @@ def _instance_arrays(instances: Instances, *, targets: Any, preds: Any) -> Array
     found: Arrays = {}
     for field, given in (("target", targets), ("prediction", preds)):
         if given is not None:
-            flat = [as_array(one) for one in flatten(given)]
+            flat = as_arrays(flatten(given))
             if len(flat) != len(instances):
                 raise SignalShapeError(
                     f"{field}s: expected {len(instances)} arrays, one per instance in the order of"
@@ -239,15 +240,15 @@ def _instance_arrays(instances: Instances, *, targets: Any, preds: Any) -> Array
     return found
 
 
-def split(field: str, given: Any, count: int) -> list[npt.NDArray[Any]]:
+def split(
+    field: str, given: Any, count: int
+) -> Sequence[npt.NDArray[Any]] | npt.NDArray[Any]:
     """``[B, …]``, stacked or as a list, as one array (or number) for each of ``count`` samples.
 
     Raises:
         SignalShapeError: another number of them than samples.
     """
-    parts = (
-        [as_array(one) for one in given] if isinstance(given, (list, tuple)) else list(as_array(given))
-    )
+    parts = as_arrays(given)
     if len(parts) != count:
         raise SignalShapeError(f"{field}s: expected one for each of {count} samples, got {len(parts)}")
     return parts
@@ -255,13 +256,13 @@ def split(field: str, given: Any, count: int) -> list[npt.NDArray[Any]]:
 
 def _targets(
     batch: BatchIds, targets: Any
-) -> tuple[list[tuple[str, BatchIds | Instances, list[npt.NDArray[Any]]]], list[Any] | None]:
+) -> tuple[list[tuple[str, BatchIds | Instances, Sequence[npt.NDArray[Any]] | npt.NDArray[Any]]], list[Any] | None]:
     """Targets of samples: instances where they are lists, else arrays, else a column of numbers."""
     if targets is None:
         return [], None
     if is_nested(targets):
         instances = resolve_nested(batch, targets)
-        return [("target", instances, [as_array(one) for one in flatten(targets)])], None
+        return [("target", instances, as_arrays(flatten(targets)))], None
     parts = split("target", targets, len(batch))
     if all(np.ndim(one) == 0 for one in parts):
         return [], [one.item() for one in parts]

@@ -68,6 +68,22 @@ def as_array(value: Any) -> npt.NDArray[Any]:
     return np.asarray(value)
 
 
+def as_arrays(values: Any) -> Sequence[npt.NDArray[Any]] | npt.NDArray[Any]:
+    """Several tensors or arrays: one stack ``[N, …]`` if they are alike, else a list.
+
+    One copy by torch is far cheaper than one conversion per mask.
+    """
+    if not isinstance(values, (list, tuple)):
+        return as_array(values)
+    if values and all(hasattr(one, "detach") for one in values):
+        first = values[0]
+        if all(one.shape == first.shape and one.dtype == first.dtype for one in values):
+            import torch
+
+            return as_array(torch.stack(list(values)))
+    return [as_array(one) for one in values]
+
+
 def as_ids(batch_ids: Any) -> list[SampleId]:
     """Sample ids, integers or text, as plain Python values.
 
