@@ -173,21 +173,21 @@ class Run:
             UnknownNameError: no such sample.
             UsageError: several origins have it and none was named.
         """
-        keys = self.view("samples").keys()
+        index = self.view("samples").index
+        origins = index.origins if origin is None else [origin]
         wanted = [sample_id]
         if isinstance(sample_id, str) and sample_id.lstrip("-").isdigit():
             wanted.append(int(sample_id))
         for one in wanted:
-            found = [key for key in keys if key[1] == one and type(key[1]) is type(one) and origin in (None, key[0])]
+            found = [name for name in origins if index.find(name, one) >= 0]
             if len(found) > 1:
                 raise UsageError(
-                    f"sample {sample_id!r} is in several origins: choose one of"
-                    f" {', '.join(key[0] for key in found)}"
+                    f"sample {sample_id!r} is in several origins: choose one of {', '.join(found)}"
                 )
             if found:
-                return (str(found[0][0]), one)
+                return found[0], one
         where = f" in {origin!r}" if origin else ""
-        hint = nearest(str(sample_id), (str(key[1]) for key in keys))
+        hint = nearest(str(sample_id), (str(index.sample_id(row)) for row in range(len(index))))
         raise UnknownNameError(f"there is no sample {sample_id!r}{where}.{hint}")
 
     def curves(self) -> dict[str, Curve]:
@@ -209,7 +209,7 @@ class Run:
     def arrays(self, origin: str, sample_id: SampleId) -> dict[str, ArrayProxy]:
         """The sample's own arrays by field (``prediction``, ``target``, …); pixels load when used."""
         view = self.view("samples")
-        found = {f: view.get_ref(origin, sample_id, f) for f in view.array_fields()}
+        found = {f: view.get_ref(origin, sample_id, f) for f in view.array_fields}
         return {field: self._proxy(one) for field, one in found.items() if one is not None}
 
     def instance_arrays(self, origin: str, sample_id: SampleId) -> dict[int, dict[str, ArrayProxy]]:
@@ -219,7 +219,7 @@ class Run:
         for number in view.annotation_ids(origin, sample_id):
             found = {
                 field: view.get_ref(origin, sample_id, number, field)
-                for field in view.array_fields()
+                for field in view.array_fields
             }
             result[number] = {f: self._proxy(one) for f, one in found.items() if one is not None}
         return result

@@ -92,6 +92,7 @@ class History(Projection):
 
     name: ClassVar[str] = "history"
     version: ClassVar[int] = 1
+    on_demand: ClassVar[bool] = True
     kinds: ClassVar[frozenset[str]] = frozenset({"values", "instance_values"})
 
     def __init__(self) -> None:

@@ -298,6 +298,18 @@ class SampleView(Projection):
         signals = self._facts.signal_columns(_OWN, order, size)
         return Table((*self._own_columns(order), *metadata, *signals))
 
+    def display(self, instances: InstanceView) -> Table:
+        """The table as people see it, see `display_table`."""
+        return display_table(self, instances)
+
+    def metadata(self, origin: str, sample_id: SampleId) -> dict[str, Scalar]:
+        """What the data set said of the sample, without empty cells."""
+        row = self.index.find(origin, sample_id)
+        if row < 0:
+            return {}
+        cells = {name: column.cell(row) for name, column in self._metadata.items()}
+        return {name: value for name, value in cells.items() if value is not None}
+
     def _own_columns(self, order: Rows) -> tuple[TableColumn, ...]:
         times_seen, last_step, instances = (counts[order] for counts in self._counts())
         everywhere = np.ones(len(order), np.bool_)
