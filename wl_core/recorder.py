@@ -217,9 +217,7 @@ class Recorder:
     def metadata(self, batch: BatchIds, columns: dict[str, list[Any]]) -> None:
         """What the data set says of these samples: one list ``[B]`` per column."""
         with self.facts() as frame:
-            frame.builder.add(
-                "metadata", batch.origin, frame.builder.blob(*batch.blob), columns
-            )
+            frame.builder.add("metadata", batch.origin, frame.builder.blob(*batch.blob), columns)
 
     def instances_found(self, batch: BatchIds, counts: Sequence[int]) -> None:
         """How many instances each of these samples has."""

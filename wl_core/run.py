@@ -218,8 +218,7 @@ class Run:
         result = {}
         for number in view.annotation_ids(origin, sample_id):
             found = {
-                field: view.get_ref(origin, sample_id, number, field)
-                for field in view.array_fields
+                field: view.get_ref(origin, sample_id, number, field) for field in view.array_fields
             }
             result[number] = {f: self._proxy(one) for f, one in found.items() if one is not None}
         return result
@@ -310,5 +309,3 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-

@@ -83,7 +83,12 @@ class Session:
         self._handed_events: list[tuple[str, tuple[Any, ...]]] = []
         self._declared: set[str] = set()
         self.recorder.add(
-            "run_started", secrets.token_hex(8), os.getpid(), platform.node(), _versions(), last is not None
+            "run_started",
+            secrets.token_hex(8),
+            os.getpid(),
+            platform.node(),
+            _versions(),
+            last is not None,
         )
 
     def _resume(self) -> None:
@@ -172,7 +177,9 @@ class Session:
         """The batch that a tracked loader handed over last, until its guard is left."""
         return self._handed
 
-    def declare(self, signal: str, level: str, role: str, log: bool, detail: dict[str, Any]) -> None:
+    def declare(
+        self, signal: str, level: str, role: str, log: bool, detail: dict[str, Any]
+    ) -> None:
         """Says once per session what a signal is."""
         if signal not in self._declared:
             self._declared.add(signal)
@@ -183,8 +190,10 @@ class Session:
     def obey(self) -> None:
         """Reads what other processes appended; waits here while the run is paused."""
         self._take_in()
-        if not self.pausing:
-            return
+        if self.pausing:
+            self._wait()
+
+    def _wait(self) -> None:
         self.recorder.add("paused")
         while self.pausing:
             time.sleep(_PAUSE_POLL_SECONDS)
@@ -213,7 +222,9 @@ class Session:
     ) -> None:
         if len(annotations) == 1:
             annotations = annotations * len(ids)
-        keys = frozenset((origin, one, number) for one, number in zip(ids, annotations, strict=True))
+        keys = frozenset(
+            (origin, one, number) for one, number in zip(ids, annotations, strict=True)
+        )
         self.discards = self.discards | keys if discarded else self.discards - keys
 
     # -- the end ---------------------------------------------------------------------

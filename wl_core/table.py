@@ -66,9 +66,9 @@ class TableColumn:
         if self.kind != "text":
             return self.values
         rank = np.empty(max(1, len(self.categories)), np.int32)
-        rank[np.argsort(np.asarray(self.categories, dtype=np.str_), kind="stable")] = np.arange(
-            len(self.categories), dtype=np.int32
-        ) if self.categories else 0
+        rank[np.argsort(np.asarray(self.categories, dtype=np.str_), kind="stable")] = (
+            np.arange(len(self.categories), dtype=np.int32) if self.categories else 0
+        )
         return rank[np.clip(self.values, 0, None)]
 
     def order(self, *, descending: bool = False) -> npt.NDArray[np.intp]:

@@ -174,7 +174,9 @@ def main() -> None:
         print(f"{name:48s} {median:9.1f} us median {high:9.1f} us p90   (asked: {asked} us)")
     with _run():
         figures["bytes per value"] = bytes_per_value()
-    print(f"{'bytes on disk per value at batch 64':48s} {figures['bytes per value']:9.2f}    (asked: 8)")
+    print(
+        f"{'bytes on disk per value at batch 64':48s} {figures['bytes per value']:9.2f}    (asked: 8)"
+    )
     print(json.dumps(figures))
 
 
