@@ -11,12 +11,8 @@ from wl_plugins.segmentation import PerSampleBCE, PerSampleDice, seg_collate
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _seed():
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -22,14 +22,6 @@ PER_INSTANCE = [PerInstanceBCE, PerInstanceDice]
 HEIGHT, WIDTH = 13, 9
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def random_batch(seed, counts=(3, 0, 1, 4), channels=4, dtype=torch.uint8):
     """Float64 logits and rectangular masks, some of which overlap or touch the border."""
     generator = torch.Generator().manual_seed(seed)

@@ -1,8 +1,7 @@
-"""The demo's data without torch: one real image with its nuclei, cut into sixteen tiles.
+"""The demo's data: one real image with its nuclei, cut into sixteen tiles.
 
 The image is 512 x 512 pixels with 125 annotated nuclei (data/README.md tells where it is from).
-`dataset` turns the tiles into tensors; the command line and the image hook read them from here,
-because neither may wait for torch.
+`dataset` turns the tiles into tensors.
 """
 
 from __future__ import annotations
@@ -56,9 +55,10 @@ class Tile:
         uid: `nuclei_r<row>_c<column>`, the sample's id.
         image: float32 `[128, 128]`; 1 is the whole image's white.
         instances: uint8 `[128, 128]` each, pixel value = class id (1 small, 2 medium, 3 large).
-        metadata: `path` (the file in this package's data folder), `place` in the grid, the
-            numbers `nuclei`, `mean_intensity` (0 … 1) and `rms_contrast` (standard deviation over
-            mean), and the slices `density`, `brightness` and `contrast` that they fall into.
+        metadata: its `place` in the grid; the slices `density`, `brightness` and `contrast`, and
+            the numbers that they are made from: `nuclei`, `mean_intensity` (0 … 1) and
+            `rms_contrast` (standard deviation over mean); the image's `path` and what of it the
+            tile shows (`crop_top`, … in pixels), by which wl reads it again for those who look.
     """
 
     uid: str
@@ -142,7 +142,6 @@ def _metadata(
     contrasts = _thirds(contrast, ("low", "medium", "high"))
     return {
         place: {
-            "path": IMAGE_FILE,
             "place": f"row {place[0]} column {place[1]}",
             "density": density[place],
             "brightness": brightness[place],
@@ -150,6 +149,11 @@ def _metadata(
             "nuclei": nuclei[place],
             "mean_intensity": round(mean[place], 4),
             "rms_contrast": round(contrast[place], 4),
+            "path": str(DATA / IMAGE_FILE),
+            "crop_top": place[0] * TILE,
+            "crop_left": place[1] * TILE,
+            "crop_height": TILE,
+            "crop_width": TILE,
         }
         for place in images
     }
