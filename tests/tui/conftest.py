@@ -1,0 +1,27 @@
+"""Runs to show, and the application on one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tui.nuclei_run import NucleiRun
+from tui.app import WlApp
+from wl_core.run import open_run
+
+
+@pytest.fixture
+def nuclei(tmp_path: Path) -> Iterator[NucleiRun]:
+    """A training that has done three steps on the demo's tiles, and goes on when told."""
+    run = NucleiRun(tmp_path / "nuclei")
+    run.train(3)
+    yield run
+    run.close()
+
+
+@pytest.fixture
+def app(nuclei: NucleiRun) -> WlApp:
+    """The application on that run, not started yet."""
+    return WlApp("nuclei", lambda: open_run(nuclei.path))
