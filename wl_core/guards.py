@@ -14,7 +14,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Literal, final
 
-from wl_core.session import session
+from wl_core.session import current_session, session
 
 
 @final
@@ -36,7 +36,9 @@ class Guard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        session().leave(error)
+        running = current_session()
+        if running is not None:  # the run may have been finished within the guard
+            running.leave(error)
 
     def __repr__(self) -> str:
         return f"<the guard of the {self.phase} phase>"

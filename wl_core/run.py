@@ -74,8 +74,8 @@ class Run:
         self._on_demand = {kind.name: (plugin, kind) for plugin, kind in kinds if kind.on_demand}
         always = [(plugin, kind) for plugin, kind in kinds if not kind.on_demand]
         self._projector = Projector(always, self.log, checkpoints, last_step=last_step)
-        self._projector.restore()
-        self._kept = self._projector.position
+        self._restored = False
+        self._kept = 0  # what the checkpoint holds
         self._folded = False
 
     @property
@@ -117,6 +117,10 @@ class Run:
 
     def refresh(self) -> int:
         """Folds what is new into the views; gives the number of new events."""
+        if not self._restored:  # not when opened: asking for a run's status needs no views
+            self._restored = True
+            self._projector.restore()
+            self._kept = self._projector.position
         self._folded = True
         return self._projector.catch_up()
 

@@ -134,7 +134,7 @@ class Session:
 
     def leave(self, error: BaseException | None) -> None:
         """A guard is left, by an exception if there is one; its frame is committed either way."""
-        if not self._guards.pop():
+        if not self._guards or not self._guards.pop():
             return
         frame = self.recorder.current
         if error is not None and frame is not None:

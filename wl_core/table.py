@@ -69,7 +69,8 @@ class TableColumn:
         rank[np.argsort(np.asarray(self.categories, dtype=np.str_), kind="stable")] = (
             np.arange(len(self.categories), dtype=np.int32) if self.categories else 0
         )
-        return rank[np.clip(self.values, 0, None)]
+        key: npt.NDArray[np.int32] = rank[np.clip(self.values, 0, None)]
+        return key
 
     def order(self, *, descending: bool = False) -> npt.NDArray[np.intp]:
         """Row numbers in sorted order, stable; empty and NaN cells come last either way."""
