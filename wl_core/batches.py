@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from wl_core.codec import _DTYPES, Frame, SampleId
+from wl_core.codec import DTYPES, Frame, SampleId
 from wl_core.events import CATALOGUE, Catalogue, Kind, WireEvent
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class IdVector:
             return
         lengths = []
         for code, part in zip(codes, data, strict=True):
-            ids = part if code == "s" else np.frombuffer(part, _DTYPES[code]).tolist()
+            ids = part if code == "s" else np.frombuffer(part, DTYPES[code]).tolist()
             self.mixed.extend(ids)
             lengths.append(len(ids))
         self.lengths = np.asarray(lengths, np.int64)
@@ -71,42 +72,47 @@ class EventGroup:
         self.kind = kind
         self.key = key
         self._batch = batch
-        self._items: list[tuple[Frame, int, WireEvent]] = []
+        self._frames: list[Frame] = []
+        self._events: list[WireEvent] = []
+        self._positions: list[int] = []
         self._by_name: dict[str, _Blobs] = {}
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._events)
 
     @property
     def first_position(self) -> int:
         """The position of the first event."""
-        frame, offset, _ = self._items[0]
-        return frame.position + offset
+        return self._positions[0]
 
     @cached_property
     def positions(self) -> npt.NDArray[np.int64]:
         """The position of each event ``[E]``."""
-        return np.asarray([frame.position + offset for frame, offset, _ in self._items], np.int64)
+        return np.asarray(self._positions, np.int64)
 
     @cached_property
     def steps(self) -> npt.NDArray[np.int64]:
         """The step that each event was recorded at ``[E]``."""
-        return np.asarray([frame.step for frame, _, _ in self._items], np.int64)
+        return np.asarray(list(map(_step_of, self._frames)), np.int64)
 
     @property
     def phases(self) -> list[str]:
         """The phase of each event ``[E]``."""
-        return [frame.phase for frame, _, _ in self._items]
+        return [frame.phase for frame in self._frames]
 
     @property
     def times(self) -> list[float]:
         """The wall-clock time of each event ``[E]``, for display only: views must not need it."""
-        return [frame.time for frame, _, _ in self._items]
+        return [frame.time for frame in self._frames]
+
+    @cached_property
+    def _tables(self) -> list[Sequence[Any]]:
+        """The blob table that each event's vectors are in ``[E]``."""
+        return list(map(_blobs_of, self._frames))
 
     def field(self, name: str) -> list[Any]:
         """A scalar field of each event ``[E]``."""
-        index = self.kind.index(name)
-        return [event[index] for _, _, event in self._items]
+        return list(map(itemgetter(self.kind.index(name)), self._events))
 
     def ids(self, name: str = "ids") -> IdVector:
         """The sample ids of all events, concatenated."""
@@ -122,10 +128,15 @@ class EventGroup:
 
     def singly(self) -> Iterator[EventGroup]:
         """Each event as a group of its own; for kinds that are rare and short."""
-        for item in self._items:
+        for frame, position, event in zip(self._frames, self._positions, self._events, strict=True):
             one = EventGroup(self._batch, self.kind, self.key)
-            one._items.append(item)
+            one._add(frame, position, event)
             yield one
+
+    def _add(self, frame: Frame, position: int, event: WireEvent) -> None:
+        self._frames.append(frame)
+        self._positions.append(position)
+        self._events.append(event)
 
     def _shared(self, what: str, name: str, make: Callable[[_Blobs], T]) -> T:
         codes, data = blobs = self._blobs(name)
@@ -136,18 +147,25 @@ class EventGroup:
     def _blobs(self, name: str) -> _Blobs:
         found = self._by_name.get(name)
         if found is None:
-            index = self.kind.index(name)
-            at = [event[index] for _, _, event in self._items]
-            tables = [frame.blobs for frame, _, _ in self._items]
-            if None in at:
-                absent = ("u1", b"")
-                tables = [absent if a is None else t for t, a in zip(tables, at, strict=True)]
-                at = [0 if a is None else a for a in at]
-            found = self._by_name[name] = (
-                [table[2 * a] for table, a in zip(tables, at, strict=True)],
-                [table[2 * a + 1] for table, a in zip(tables, at, strict=True)],
-            )
+            found = self._by_name[name] = self._find_blobs(self.field(name))
         return found
+
+    def _find_blobs(self, at: list[int | None]) -> _Blobs:
+        tables = self._tables
+        places = set(at)
+        if len(places) == 1 and None not in places:  # as in most logs: every step does the same
+            code = 2 * places.pop()  # type: ignore[operator]  # not None, as just said
+            return list(map(itemgetter(code), tables)), list(map(itemgetter(code + 1), tables))
+        absent = ("u1", b"")
+        pairs = [
+            absent if a is None else (table[2 * a], table[2 * a + 1])
+            for table, a in zip(tables, at, strict=True)
+        ]
+        return [code for code, _ in pairs], [data for _, data in pairs]
+
+
+_step_of = attrgetter("step")
+_blobs_of = attrgetter("blobs")
 
 
 def _concatenate(blobs: _Blobs) -> npt.NDArray[Any]:
@@ -156,14 +174,16 @@ def _concatenate(blobs: _Blobs) -> npt.NDArray[Any]:
     if len(kinds) > 1:
         kinds = {code for code, part in zip(codes, data, strict=True) if part} or {"u1"}
     if len(kinds) == 1:
-        return np.frombuffer(b"".join(data), _DTYPES[kinds.pop()])
-    parts = [np.frombuffer(part, _DTYPES[c]) for c, part in zip(codes, data, strict=True) if part]
+        return np.frombuffer(b"".join(data), DTYPES[kinds.pop()])
+    parts = [np.frombuffer(part, DTYPES[c]) for c, part in zip(codes, data, strict=True) if part]
     return np.concatenate(parts)
 
 
 def _lengths(blobs: _Blobs) -> npt.NDArray[np.int64]:
-    sizes = np.asarray([_DTYPES[code].itemsize for code in blobs[0]], np.int64)
-    return np.asarray(list(map(len, blobs[1])), np.int64) // sizes
+    codes, data = blobs
+    sizes = [DTYPES[code].itemsize for code in (codes[:1] if len(set(codes)) == 1 else codes)]
+    lengths: npt.NDArray[np.int64] = np.asarray(list(map(len, data)), np.int64) // sizes
+    return lengths
 
 
 class EventBatch:
@@ -191,20 +211,20 @@ class EventBatch:
     @cached_property
     def _groups(self) -> dict[str, list[EventGroup]]:
         groups: dict[str, list[EventGroup]] = {}
-        by_key: dict[WireEvent, list[tuple[Frame, int, WireEvent]]] = {}
+        by_key: dict[WireEvent, Callable[[Frame, int, WireEvent], None]] = {}
         ends: dict[str, int] = {}
         for frame in self._frames:
-            for offset, event in enumerate(frame.events):
+            for position, event in enumerate(frame.events, frame.position):
                 name = event[0]
                 if name not in ends:
                     ends[name] = 2 + self._kind(name).key
                 key = event[: ends[name]]
-                items = by_key.get(key)
-                if items is None:
+                add = by_key.get(key)
+                if add is None:
                     group = EventGroup(self, self._kind(name), key[2:])
                     groups.setdefault(name, []).append(group)
-                    items = by_key[key] = group._items
-                items.append((frame, offset, event))
+                    add = by_key[key] = group._add
+                add(frame, position, event)
         return groups
 
     def _kind(self, name: str) -> Kind:
@@ -224,7 +244,7 @@ class EventBatch:
 
 
 def batches(
-    frames: Iterable[Frame], catalogue: Catalogue = CATALOGUE, *, max_bytes: int = 8 << 20
+    frames: Iterable[Frame], catalogue: Catalogue = CATALOGUE, *, max_bytes: int = 4 << 20
 ) -> Iterator[EventBatch]:
     """Cuts a stream of frames into batches of about that many bytes of vectors."""
     held: list[Frame] = []

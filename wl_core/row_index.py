@@ -8,6 +8,7 @@ come first, ascending, then text ids.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -116,10 +117,9 @@ class SampleIndex:
         return rows
 
     def _mixed_rows(self, part: _Origin, ids: Sequence[SampleId], create: bool) -> Rows:
-        found = list(map(part.others.get, ids))
-        if None not in found:
-            return np.asarray(found, np.intp)
-        rows = np.empty(len(ids), np.intp)
+        rows = np.fromiter(map(part.others.get, ids, itertools.repeat(-1)), np.intp, len(ids))
+        if not len(rows) or rows.min() >= 0:
+            return rows
         integer = np.asarray([type(one) is int for one in ids], np.bool_)
         if integer.any():
             numbers = np.asarray([one for one in ids if type(one) is int], np.int64)
