@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import lmdb
+from lmdb.verify import VerifyError, verify
 
 from wl_core.errors import (
     DetachedRunError,
@@ -67,7 +68,9 @@ class Environment:
         with self._turn, translated(self.path):
             if name not in self._databases:
                 try:
-                    self._databases[name] = self._env.open_db(name, create=not self.readonly)
+                    self._databases[name] = self._growing(
+                        lambda: self._env.open_db(name, create=not self.readonly)
+                    )
                 except (lmdb.NotFoundError, lmdb.ReadonlyError):
                     return None
             return self._databases[name]
@@ -77,26 +80,35 @@ class Environment:
         """A read transaction; keep it short, nothing in this process writes while it is open."""
         self._check()
         with self._turn, translated(self.path):
-            try:
-                transaction = self._env.begin()
-            except lmdb.MapResizedError:  # another process grew the map: take its size
-                self._env.set_mapsize(0)
-                transaction = self._env.begin()
-            with transaction:
+            with self._growing(self._env.begin) as transaction:
                 yield transaction
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Runs ``work`` in a write transaction; it is run again when the map had to grow first."""
         self._check()
+
+        def attempt() -> T:
+            with self._env.begin(write=True) as transaction:
+                return work(transaction)
+
         with self._turn, translated(self.path):
-            while True:
-                try:
-                    with self._env.begin(write=True) as transaction:
-                        return work(transaction)
-                except lmdb.MapResizedError:
-                    self._env.set_mapsize(0)
-                except lmdb.MapFullError:
-                    self._env.set_mapsize(2 * self._env.info()["map_size"])
+            return self._growing(attempt)
+
+    def _growing(self, attempt: Callable[[], T]) -> T:
+        """``attempt()``, again after each time that the map turned out to be too small."""
+        while True:
+            try:
+                return attempt()
+            except lmdb.MapResizedError:  # another process grew it: take its size
+                self._env.set_mapsize(0)
+            except lmdb.MapFullError:
+                self._env.set_mapsize(2 * self._env.info()["map_size"])
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """This process's turn for longer than one transaction; other threads wait."""
+        with self._turn:
+            yield
 
     def try_turn(self) -> bool:
         """Takes this process's turn unless that would mean waiting; end it with `end_turn`."""
@@ -111,6 +123,7 @@ class Environment:
 
     def bytes_used(self) -> int:
         """The size in bytes of the pages in use, the meta pages included."""
+        self._check()
         with self._turn:
             return (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
 
@@ -163,9 +176,40 @@ def open_environment(
     with _registry_lock:
         found = _open.get(key)
         if found is None:
-            found = _open[key] = Environment(path, databases=databases, map_size=map_size)
+            found = Environment(path, databases=databases, map_size=map_size)
+            _refuse_truncated(found)
+            _open[key] = found
         found._users += 1
         return found
+
+
+def structural_damage(path: Path) -> list[str]:
+    """What is wrong with the pages of the environment at ``path``, which LMDB would trust.
+
+    Reads the file and never opens it by LMDB, which a damaged page can make end the process. While
+    somebody writes the environment, what is found may be no damage.
+    """
+    try:
+        return list(verify(str(path)))
+    except VerifyError as error:
+        return [str(error)]
+
+
+def _refuse_truncated(environment: Environment) -> None:
+    """The end of a copy that was cut off is not there: to read it would end the process.
+
+    Pages that a transaction took and gave back at once may be missing with no harm.
+    """
+    path = environment.path
+    want = environment.bytes_used()
+    have = (path / "data.mdb").stat().st_size
+    damage = structural_damage(path) if have < want else []
+    if damage:
+        environment._env.close()
+        raise StorageError(
+            f"{path}/data.mdb is damaged: it has {have:,} bytes of {want:,} ({damage[0]}). If it is"
+            " a copy, copy it again"
+        )
 
 
 @contextlib.contextmanager

@@ -1,10 +1,14 @@
 """EventLog: append frames, read them, follow them, verify them.
 
-Database ``frames``: the position of the frame's first event, u64 big-endian -> the frame (`codec`).
-Database ``meta``: the format and the next position. Database ``landmarks``: the positions of
-frames that begin, pause or end a run. Positions are given inside the write
-transaction, so they are dense and frames of several processes interleave whole (G1, G4). Beside each frame goes its writer's number for it, so that a frame which is found
-again in a tail is committed once (`tail`, `commit`). Views are not this file's business.
+    frames      position of the frame's first event, u64 big-endian -> the frame (`codec`)
+    meta        the format, the next position, the model's age
+    writers     a writer -> the number of its last frame
+    landmarks   the positions of frames that begin, pause or end a run
+
+Positions are given inside the write transaction, so they are dense and the frames of several
+processes interleave whole (G1, G4). Beside each frame goes its writer's number for it, so that a
+frame that is found again in a tail is committed once (`tail`, `commit`). A commit returns when it
+is on disk. Views are not this file's business.
 """
 
 from __future__ import annotations
@@ -16,8 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wl_core.codec import FORMAT, DamagedFrame, Frame, decode
-from wl_core.environment import Environment, Transaction, open_environment
-from wl_core.errors import DamagedFrameError, UnsupportedFormatError
+from wl_core.environment import (
+    Environment,
+    Transaction,
+    open_environment,
+    structural_damage,
+)
+from wl_core.errors import DamagedFrameError, StorageError, UnsupportedFormatError
 from wl_core.events import CATALOGUE, Catalogue
 from wl_core.tail import Entry
 
@@ -28,9 +37,12 @@ _READ_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that `EventLog.verify` found wrong; ``position`` is that of the frame."""
+    """One thing that `EventLog.verify` found wrong.
 
-    position: int
+    ``position`` is that of the frame, or None when the pages beneath the frames are damaged.
+    """
+
+    position: int | None
     reason: str
 
 
@@ -53,6 +65,13 @@ class EventLog:
         self.path = path
         self.catalogue = catalogue
         self._environment = open_environment(path, create=create, map_size=map_size)
+        try:
+            self._open()
+        except BaseException:
+            self._environment.close()
+            raise
+
+    def _open(self) -> None:
         self._meta = self._environment.database(b"meta")
         self._frames = self._environment.database(b"frames")
         self._writers = self._environment.database(b"writers")
@@ -71,15 +90,17 @@ class EventLog:
         if self._meta is not None:
             with self._environment.reading() as txn:
                 found = txn.get(b"format", db=self._meta)
-        if found is not None and int(found) > FORMAT:
-            self._environment.close()
+        if found is None:
+            if not self._environment.readonly:
+                self._environment.write(
+                    lambda txn: txn.put(b"format", str(FORMAT).encode(), db=self._meta)
+                )
+        elif not found.isdigit():
+            raise StorageError(f"the log at {self.path} is damaged: its format reads {found!r}")
+        elif int(found) > FORMAT:
             raise UnsupportedFormatError(
                 f"the log at {self.path} is of format {int(found)}, and this wl reads up to format"
                 f" {FORMAT}: read it with a newer wl"
-            )
-        if found is None and not self._environment.readonly:
-            self._environment.write(
-                lambda txn: txn.put(b"format", str(FORMAT).encode(), db=self._meta)
             )
 
     # -- writing -----------------------------------------------------------
@@ -96,6 +117,7 @@ class EventLog:
 
         def work(txn: Transaction) -> tuple[int, int, int]:
             start = at = self._next(txn)
+            age = before = _number(txn.get(b"model_age", db=self._meta))
             done: dict[bytes, int] = {}
             for entry in entries:
                 if entry.writer not in done:
@@ -106,17 +128,21 @@ class EventLog:
                 if entry.landmark:
                     txn.put(_KEY.pack(at), b"", append=True, db=self._landmarks)
                 at += entry.count
+                age = max(age, entry.model_age)
                 done[entry.writer] = entry.number
             for writer, number in done.items():
                 txn.put(writer, _KEY.pack(number), db=self._writers)
             txn.put(b"next", _KEY.pack(at), db=self._meta)
+            if age != before:
+                txn.put(b"model_age", _KEY.pack(age), db=self._meta)
             return start, at, txn.id()
 
-        start, stop, transaction = self._environment.write(work)
-        if start > self._own_next:
-            self._foreign.append((self._own_next, start))
-        self._own_next = stop
-        self._seen_transaction = transaction
+        with self._environment.turn():  # `foreign_frames` must not look in between
+            start, stop, transaction = self._environment.write(work)
+            if start > self._own_next:
+                self._foreign.append((self._own_next, start))
+            self._own_next = stop
+            self._seen_transaction = transaction
         return stop
 
     def committed(self, writer: bytes) -> int:
@@ -126,19 +152,26 @@ class EventLog:
         with self._environment.reading() as txn:
             return _number(txn.get(writer, db=self._writers))
 
-    def flush(self) -> None:
-        """Returns when everything committed so far is on disk."""
-        self._environment.sync()
-
     # -- reading -----------------------------------------------------------
 
     @property
     def next_position(self) -> int:
-        """The position that the next event will get: the number of events in the log."""
+        """The position that the next event will get: the number of events in the log.
+
+        Everything before it is on disk.
+        """
         if self._meta is None:
             return 0
         with self._environment.reading() as txn:
             return self._next(txn)
+
+    @property
+    def model_age(self) -> int:
+        """The number of training guards exited, as far as the log knows: the step to go on at."""
+        if self._meta is None:
+            return 0
+        with self._environment.reading() as txn:
+            return _number(txn.get(b"model_age", db=self._meta))
 
     def _next(self, txn: Transaction) -> int:
         return _number(txn.get(b"next", db=self._meta))
@@ -156,11 +189,23 @@ class EventLog:
 
     def last_frame(self) -> Frame | None:
         """The newest frame that can be read, None when there is none."""
-        for position in range(self.next_position - 1, -1, -1):
-            found = next(self.frames(position), None)
-            if isinstance(found, Frame):
-                return found
+        position: int | None = self.next_position
+        while position is not None:
+            position = self._before(position)
+            if position is not None:
+                found = next(self.frames(position, position + 1), None)
+                if isinstance(found, Frame):
+                    return found
         return None
+
+    def _before(self, position: int) -> int | None:
+        """Where the last frame that begins before ``position`` begins."""
+        if self._frames is None:
+            return None
+        with self._environment.reading() as txn:
+            cursor = txn.cursor(db=self._frames)
+            there = cursor.prev() if cursor.set_range(_KEY.pack(position)) else cursor.last()
+            return _number(cursor.key()) if there else None
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame | DamagedFrame]:
         """The frames from the one that holds ``start`` up to position ``stop``, in order.
@@ -170,15 +215,18 @@ class EventLog:
 
         Raises:
             UnsupportedFormatError: a frame was written by a newer wl.
+            StorageError: LMDB cannot read its pages.
         """
-        expected: int | None = None
+        # Where the next frame must begin; not known after damage, nor before the first frame
+        # unless that is the log's first.
+        expected: int | None = 0 if start == 0 else None
         inside = True
         while True:
-            chunk = self._read(start, stop, inside=inside)
+            chunk, end = self._read(start, stop, inside=inside)
             inside = False
             for position, data in chunk:
                 if expected is not None and position != expected:
-                    yield DamagedFrame(expected, f"events {expected} to {position - 1} are missing")
+                    yield _misplaced(expected, position)
                 try:
                     frame = decode(position, data, self.catalogue)
                 except DamagedFrameError as error:
@@ -189,36 +237,41 @@ class EventLog:
                     yield frame
                 start = position + 1 if expected is None else expected
             if not chunk:
+                if expected is not None and expected < end:
+                    yield _misplaced(expected, end)
                 return
 
     def _read(
         self, start: int, stop: int | None, *, inside: bool
-    ) -> list[tuple[int, bytes]]:
-        """Raw frames from ``start`` on; ``inside`` steps back to the frame that holds it."""
+    ) -> tuple[list[tuple[int, bytes]], int]:
+        """Raw frames from ``start`` on, and where they end if they are the last.
+
+        ``inside`` steps back to the frame that holds ``start``.
+        """
         frames = self._frames
         if frames is None:
-            return []
-        found, size = [], 0
+            return [], 0
+        found: list[tuple[int, bytes]] = []
+        size = 0
         with self._environment.reading() as txn:
-            if start >= self._next(txn):
-                return []
+            end = self._next(txn) if stop is None else min(stop, self._next(txn))
+            if start >= end:
+                return [], end
             cursor = txn.cursor(db=frames)
             there = cursor.set_range(_KEY.pack(start))
             if inside and start > 0 and (not there or cursor.key() != _KEY.pack(start)):
                 there = cursor.prev() if there else cursor.last()
             while there and size < _READ_BYTES and len(found) < _READ_FRAMES:
-                position = _KEY.unpack(cursor.key())[0]
-                if stop is not None and position >= stop:
+                position = _number(cursor.key())
+                if position >= end:
                     break
                 data = cursor.value()
                 found.append((position, data))
                 size += len(data)
                 there = cursor.next()
-        return found
+        return found, end
 
-    def follow(
-        self, start: int = 0, *, poll: float = 0.05
-    ) -> Iterator[Frame | DamagedFrame]:
+    def follow(self, start: int = 0, *, poll: float = 0.05) -> Iterator[Frame | DamagedFrame]:
         """Frames as they come, for ever; sleeps ``poll`` seconds when nothing was committed."""
         seen = -1
         while True:
@@ -228,8 +281,10 @@ class EventLog:
                 continue
             seen = transaction
             for frame in self.frames(start):
-                yield frame
-                start = frame.position + (frame.count if isinstance(frame, Frame) else 1)
+                stop = frame.position + (frame.count if isinstance(frame, Frame) else 1)
+                if stop > start:  # damage before ``start`` has been told
+                    start = stop
+                    yield frame
 
     def foreign_frames(self, writer: bytes) -> list[Frame]:
         """What other writers committed since the last call; about 1 µs when there is nothing.
@@ -257,12 +312,27 @@ class EventLog:
             self._environment.end_turn()
 
     def verify(self) -> Iterator[Finding | int]:
-        """Reads every frame; gives a `Finding` for each damage, and positions as progress."""
+        """Reads everything; gives a `Finding` for each damage, and positions as progress.
+
+        The pages beneath the frames are looked at first, by code that does not trust them. If they
+        are damaged the frames are not read, since LMDB could end this process.
+        """
+        damage = self._damaged_pages()
+        yield from (Finding(None, reason) for reason in damage)
+        if damage:
+            return
         for frame in self.frames():
             if isinstance(frame, DamagedFrame):
                 yield Finding(frame.position, frame.reason)
             else:
                 yield frame.position + frame.count
+
+    def _damaged_pages(self) -> list[str]:
+        """A commit in the middle of the look makes pages seem damaged: only then writers wait."""
+        damage = structural_damage(self.path)
+        if damage and not self._environment.readonly:
+            damage = self._environment.write(lambda _: structural_damage(self.path))
+        return damage
 
     @property
     def bytes_used(self) -> int:
@@ -273,5 +343,15 @@ class EventLog:
         self._environment.close()
 
 
+def _misplaced(expected: int, found: int) -> DamagedFrame:
+    if expected < found:
+        return DamagedFrame(expected, f"the events {expected} to {found - 1} are missing")
+    return DamagedFrame(found, f"it begins at {found}, within the frame that ends at {expected}")
+
+
 def _number(data: bytes | None) -> int:
-    return 0 if data is None else int(_KEY.unpack(data)[0])
+    if data is None:
+        return 0
+    if len(data) != _KEY.size:
+        raise StorageError(f"the log is damaged: {data!r} stands where a number of 8 bytes should")
+    return int(_KEY.unpack(data)[0])

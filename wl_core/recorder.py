@@ -141,20 +141,28 @@ class Recorder:
         builder = frame.builder
         if not builder.events:
             return
-        self._number += 1
+        number = self._number + 1
         done = Frame(
             frame.step,
             time.time(),
             self.writer,
-            self._number,
+            number,
             frame.phase,
             frame.failed,
             builder.blobs,
             builder.events,
         )
+        data = encode(done)
+        self._number = number  # only now: a frame that is too large leaves no gap
         self._submit(
             Entry(
-                self.writer, self._number, done.count, encode(done), frame.arrays, frame.is_landmark
+                self.writer,
+                number,
+                done.count,
+                data,
+                self.step,
+                frame.arrays,
+                frame.is_landmark,
             )
         )
         self._committed(done, frame.seen_events)

@@ -264,10 +264,8 @@ class Run:
         builder = FrameBuilder(self.log.catalogue)
         builder.add(kind, *self._wire_fields(builder, kind, fields))
         self._number += 1
-        last = self.log.last_frame()
-        step = 0 if last is None else last.step + (last.phase == "train")
         frame = Frame(
-            step, time.time(), self._writer, self._number, "outside", False,
+            self.log.model_age, time.time(), self._writer, self._number, "outside", False,
             builder.blobs, builder.events,
         )  # fmt: skip
         return self.log.append([Entry(self._writer, self._number, 1, encode(frame))]) - 1

@@ -64,7 +64,7 @@ class Session:
         self._lock.sign()
         self.writer = secrets.token_bytes(8)
         last = self.log.last_frame()
-        step = 0 if last is None else last.step + (last.phase == "train")
+        step = self.log.model_age
         self._commit: GroupCommit | None = GroupCommit(
             self.log, self.arrays, where.rank_path, self.writer
         )

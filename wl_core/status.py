@@ -35,7 +35,6 @@ def status_of(directory: RunDirectory, log: EventLog) -> RunStatus:
     """The state of a run at this moment."""
     alive = writer_of(directory.lock)
     last = log.last_frame()
-    step = 0 if last is None else last.step + (last.phase == "train")
     since = 0.0 if last is None else last.time
     said: tuple[str, str] | None = None
     pid, host = None, ""
@@ -53,7 +52,7 @@ def status_of(directory: RunDirectory, log: EventLog) -> RunStatus:
             break
     word, error = said or ("started", "")
     state, detail = _state(alive is not None, word, error, pid)
-    return RunStatus(state, step, pid, host, since, detail)
+    return RunStatus(state, log.model_age, pid, host, since, detail)
 
 
 def _state(alive: bool, word: str, error: str, pid: int | None) -> tuple[State, str]:

@@ -6,7 +6,10 @@ to the log; after a crash `read_tails` gives back what it had not moved (G2). Tw
 so that one can be emptied while the other grows.
 
     file   = b"WLTAIL01" + writer (8 bytes) + records
-    record = length, crc32, number, count, frame length, landmark, frame, arrays
+    record = length u64, crc32 u32 of the rest, number u64, count u32, model age u64,
+             frame length u32, landmark u8, frame, arrays (msgpack [[reference, record], …] or nothing)
+
+All numbers are little-endian. ``docs/log-format.md`` says the same for other languages.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ import msgpack
 from wl_core.errors import LogWriteError
 
 _MAGIC = b"WLTAIL01"
-_HEAD = struct.Struct("<II")
-_BODY = struct.Struct("<QII?")
+_HEAD = struct.Struct("<QI")
+_BODY = struct.Struct("<QIQI?")
 _ROTATE_BYTES = 1 << 20
 
 
@@ -32,20 +35,23 @@ _ROTATE_BYTES = 1 << 20
 class Entry:
     """One frame on its way to the log, with the arrays that its events name.
 
-    ``number`` counts the writer's frames from 1; ``count`` is the frame's number of events. A
-    ``landmark`` is found again without reading the log (see `EventLog.landmarks`).
+    ``number`` counts the writer's frames from 1; ``count`` is the frame's number of events;
+    ``model_age`` is the number of training guards exited once the frame is there, 0 from a writer
+    that does not train. A ``landmark`` is found again without reading the log (see
+    `EventLog.landmarks`).
     """
 
     writer: bytes
     number: int
     count: int
     frame: bytes
+    model_age: int = 0
     arrays: Sequence[tuple[bytes, bytes]] = ()
     landmark: bool = False
 
 
 class Tail:
-    """The writing end; `append` is called by the recording thread, the rest by the commit thread."""
+    """The writing end; the recording thread calls `append`, the commit thread the rest."""
 
     def __init__(self, directory: Path, writer: bytes) -> None:
         self._paths = [directory / f"tail-{writer.hex()}-{n}" for n in (0, 1)]
@@ -58,24 +64,27 @@ class Tail:
         self._size = 0
 
     def append(self, entry: Entry) -> None:
-        """Writes one record with one call.
+        """Writes one record, with one call unless it has gigabytes.
 
         Raises:
             LogWriteError: the disk refused; the record is not there, not even in part.
         """
         arrays = msgpack.packb(entry.arrays) if entry.arrays else b""
-        body = _BODY.pack(entry.number, entry.count, len(entry.frame), entry.landmark)
+        body = _BODY.pack(
+            entry.number, entry.count, entry.model_age, len(entry.frame), entry.landmark
+        )
         crc = zlib.crc32(arrays, zlib.crc32(entry.frame, zlib.crc32(body)))
         length = _BODY.size + len(entry.frame) + len(arrays)
         file = self._files[self._active]
         want = _HEAD.size + length
         try:
             written = os.writev(file, (_HEAD.pack(length, crc), body, entry.frame, arrays))
-            if written != want:
-                raise OSError(f"only {written} of {want} bytes could be written")
+            if written < want:
+                _write_rest(file, (_HEAD.pack(length, crc), body, entry.frame, arrays), written)
         except OSError as error:
             os.ftruncate(file, len(self._header) + self._size)
-            raise LogWriteError(f"{self._paths[self._active]} cannot be written: {error}") from error
+            path = self._paths[self._active]
+            raise LogWriteError(f"{path} cannot be written: {error}") from error
         self._size += want
 
     def turn(self) -> int | None:
@@ -97,6 +106,13 @@ class Tail:
                 path.unlink(missing_ok=True)
 
 
+def _write_rest(file: int, parts: Sequence[bytes], written: int) -> None:
+    """A nearly full disk takes a part first and says no at the next call; Linux takes 2 GiB."""
+    rest = memoryview(b"".join(parts))[written:]
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
 def tail_paths(directory: Path) -> list[Path]:
     """The tail files that lie in a directory."""
     return sorted(directory.glob("tail-*-[01]"))
@@ -105,8 +121,8 @@ def tail_paths(directory: Path) -> list[Path]:
 def read_tails(directory: Path) -> Iterator[Entry]:
     """The whole records of all tails of a directory, each writer's in order.
 
-    A record that a dying process or machine left unfinished ends its file: nothing after it can
-    have been acknowledged.
+    A record that a dying process or machine left unfinished ends its file: what comes after it was
+    never acknowledged by a living machine.
     """
     entries = [entry for path in tail_paths(directory) for entry in _read(path)]
     yield from sorted(entries, key=lambda entry: (entry.writer, entry.number))
@@ -122,9 +138,9 @@ def _read(path: Path) -> Iterator[Entry]:
         body = data[at + _HEAD.size : at + _HEAD.size + length]
         if len(body) < max(length, _BODY.size) or zlib.crc32(body) != crc:
             return
-        number, count, size, landmark = _BODY.unpack_from(body)
+        number, count, model_age, size, landmark = _BODY.unpack_from(body)
         frame = bytes(body[_BODY.size : _BODY.size + size])
         rest = body[_BODY.size + size :]
         arrays = msgpack.unpackb(rest, use_list=False) if len(rest) else ()
-        yield Entry(writer, number, count, frame, arrays, landmark)
+        yield Entry(writer, number, count, frame, model_age, arrays, landmark)
         at += _HEAD.size + length

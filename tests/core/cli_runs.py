@@ -11,6 +11,7 @@ import numpy as np
 
 from wl_core.codec import Frame, FrameBuilder, encode
 from wl_core.directory import RunDirectory
+from wl_core.events import LANDMARKS
 from wl_core.log import EventLog
 from wl_core.tail import Entry
 
@@ -49,7 +50,8 @@ class LogWriter:
                 events=builder.events,
             )
         )
-        return self.log.append([Entry(WRITER, self.number, len(builder.events), data)])
+        age = step + (phase == "train")
+        return self.log.append([Entry(WRITER, self.number, len(builder.events), data, age)])
 
     def close(self) -> None:
         self.log.close()
