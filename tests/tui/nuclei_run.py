@@ -60,7 +60,8 @@ class NucleiRun:
             builder.blobs,
             builder.events,
         )
-        self._log.append([Entry(WRITER, self._number, len(builder.events), encode(frame))])
+        age = self.step + (phase == "train")
+        self._log.append([Entry(WRITER, self._number, len(builder.events), encode(frame), age)])
 
     def introduce(self, origin: str, ids: list[str]) -> None:
         """Metadata, instances and their masks."""
