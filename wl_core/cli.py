@@ -39,6 +39,13 @@ class WlGroup(click.Group):
             raise click.UsageError(f"there is no command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # Before click sees it, which would print an empty line on stderr.
+            return 130
+
     def _of_plugins(self) -> dict[str, click.Command]:
         from wl_core.plugins import PluginError, load_plugins
 
@@ -82,7 +89,7 @@ def runs(root: Path, as_json: bool) -> None:
       wl runs --json | jq -r '.[] | select(.state == "crashed") | .path'
     """
     from wl_core.cli_output import for_a_person, local_time, print_rows
-    from wl_core.run import list_runs
+    from wl_core.directory import list_runs
 
     names = ("name", "state", "step", "events", "since", "path", "detail")
     rows = [_run_row(path) for path in list_runs(root)]
@@ -157,7 +164,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         sys.stdout.flush()
     except (click.ClickException, WlError) as error:
         return _explain(error)
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort:
         return 130
     except BrokenPipeError:
         # `wl samples | head` is no failure. The interpreter flushes once more when it exits, so

@@ -57,7 +57,7 @@ def events(
             start = max(0, reader.log.next_position - _LAST) if follow else 0
         damage: list[DamagedFrame] = []
         found = _limited(_chosen(_frames(reader, start, follow), start, kinds, damage), limit)
-        _print_events(found, as_json)
+        _print_events(found, as_json, follow)
     return 1 if damage else 0
 
 
@@ -104,7 +104,7 @@ def _limited(found: Iterator[Event], limit: int | None) -> Iterator[Event]:
         yield event
 
 
-def _print_events(found: Iterator[Event], as_json: bool) -> None:
+def _print_events(found: Iterator[Event], as_json: bool, follow: bool) -> None:
     from wl_core import cli_output
 
     names = ("position", "step", "time", "phase", "kind", "failed", "data")
@@ -113,12 +113,14 @@ def _print_events(found: Iterator[Event], as_json: bool) -> None:
         for one in found
     )
     if as_json:
-        cli_output.print_json_array(dict(zip(names, row, strict=True)) for row in rows)
+        cli_output.print_json_array(
+            (dict(zip(names, row, strict=True)) for row in rows), flush=follow
+        )
     elif cli_output.for_a_person():
         for row in rows:
             print(_line(row))
     else:
-        cli_output.print_tsv(names, rows)
+        cli_output.print_tsv(names, rows, flush=follow)
 
 
 def _line(row: tuple[Any, ...]) -> str:

@@ -35,7 +35,8 @@ def run_options(command: Command) -> Command:
 @contextmanager
 def opened(run: str | None, root: Path) -> Iterator[Run]:
     """The run that RUN and ``--root`` mean, open for reading."""
-    from wl_core.run import find_run, open_run
+    from wl_core.directory import find_run
+    from wl_core.run import open_run
 
     reader = open_run(find_run(run, root))
     try:

@@ -57,25 +57,25 @@ def print_table(table: Table, *, as_json: bool) -> None:
     _print_aligned(table.names, [list(row) for row in zip(*marked, strict=True)], right)
 
 
-def print_json_array(objects: Iterable[dict[str, Any]]) -> None:
-    """One array, one object a line, written as the objects come."""
-    opened = False
+def print_json_array(objects: Iterable[dict[str, Any]], *, flush: bool = False) -> None:
+    """One array, one object a line; ``flush`` for objects that somebody waits for."""
+    separator = ""
+    sys.stdout.write("[")
     try:
         for item in objects:
-            sys.stdout.write(",\n" if opened else "[\n")
-            opened = True
-            sys.stdout.write(to_json(item))
-            sys.stdout.flush()
+            # In one call, so that Ctrl-C comes before or after it and not amid it.
+            print(f"{separator}{to_json(item)}", flush=flush)
+            separator = ","
     finally:
         # Closed even when Ctrl-C ends a --follow, so that what was saved can be read.
-        sys.stdout.write("\n]\n" if opened else "[]\n")
+        print("]")
 
 
-def print_tsv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A header line, then one line a row, each complete when it is written."""
-    print("\t".join(name.translate(_ESCAPES) for name in names))
+def print_tsv(names: Sequence[str], rows: Iterable[Sequence[Any]], *, flush: bool = False) -> None:
+    """A header line, then one line a row; ``flush`` for rows that somebody waits for."""
+    print("\t".join(name.translate(_ESCAPES) for name in names), flush=flush)
     for row in rows:
-        print("\t".join(_tsv_cell(value) for value in row))
+        print("\t".join(_tsv_cell(value) for value in row), flush=flush)
 
 
 def to_json(value: Any) -> str:

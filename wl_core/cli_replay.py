@@ -36,6 +36,7 @@ class _LogAsOfNow:
         self.next_position = log.next_position
         self.events = 0
         self.values = 0
+        self._counted = 0  # up to this position; a frame that is read again counts once
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame | DamagedFrame]:
         from wl_core.codec import DamagedFrame
@@ -44,7 +45,8 @@ class _LogAsOfNow:
         kinds = [kind for kind in self._log.catalogue if kind.name in self._KINDS]
         at = {kind.name: kind.index("values") for kind in kinds}
         for frame in self._log.frames(start, end):
-            if not isinstance(frame, DamagedFrame):
+            if not isinstance(frame, DamagedFrame) and frame.position >= self._counted:
+                self._counted = frame.position + frame.count
                 self.events += frame.count
                 for event in frame.events:
                     if event[0] in at:
@@ -72,10 +74,9 @@ def replay(run: str | None, root: Path, verify: bool, at_step: int | None, as_js
     """
     from wl_core.checkpoints import Checkpoints
     from wl_core.cli_output import print_rows
-    from wl_core.directory import RunDirectory
 
     with opened(run, root) as reader:
-        stored = Checkpoints(RunDirectory(reader.path).views)
+        stored = Checkpoints(reader.directory.views)
         source = _LogAsOfNow(reader.log)
         keep = None if verify or at_step is not None else stored
         projector, seconds = _rebuilt(source, keep, at_step)
@@ -101,11 +102,10 @@ def replay(run: str | None, root: Path, verify: bool, at_step: int | None, as_js
 def _projector(
     source: _LogAsOfNow, checkpoints: Checkpoints | None, last_step: int | None
 ) -> Projector:
-    from wl_core.plugins import load_plugins
+    from wl_core.plugins import load_plugins, projections
     from wl_core.projection import Projector
 
-    kinds = load_plugins().collect_named("wl_projections")
-    return Projector(kinds, source, checkpoints, last_step=last_step)
+    return Projector(projections(load_plugins()), source, checkpoints, last_step=last_step)
 
 
 def _rebuilt(

@@ -79,6 +79,7 @@ def _facts(reader: Run) -> dict[str, Any]:
         "log_bytes": reader.log.bytes_used,
         "samples": counts,
         "signals": sorted(reader.curves()),
+        "views": list(reader.views),
         "parked": [f"{one.projection} of {one.plugin} at {one.position}" for one in reader.parked],
     }
 
@@ -117,7 +118,8 @@ def instances(
 ) -> None:
     """Print one row per instance of a sample.
 
-    SAMPLE is the data set's own id, as `wl samples` prints it.
+    SAMPLE is the data set's own id, as `wl samples` prints it; a number that is no text id is
+    taken as a number.
 
     \b
     Example:
@@ -127,27 +129,7 @@ def instances(
 
     with opened(run, root) as reader:
         reader.refresh()
-        table = _instances(reader, sample, origin)
-        print_table(_asked(table, **asked), as_json=as_json)
-
-
-def _instances(reader: Run, sample: str, origin: str | None) -> Table:
-    """A whole number means the integer id where there is one, else the text."""
-    from wl_core.errors import UnknownNameError
-
-    if sample == str(_integer(sample)):
-        try:
-            return reader.instances(int(sample), origin)
-        except UnknownNameError:
-            return reader.instances(sample, origin)
-    return reader.instances(sample, origin)
-
-
-def _integer(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
+        print_table(_asked(reader.instances(sample, origin), **asked), as_json=as_json)
 
 
 def _asked(

@@ -19,13 +19,18 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from wl_core import hookspecs
 from wl_core.errors import WlError, nearest
 from wl_core.events import CATALOGUE, Catalogue
+from wl_core.table import Table, TableColumn
+
+if TYPE_CHECKING:
+    from wl_core.projection import Projection
+    from wl_core.run import Run
 
 ENTRY_POINT_GROUP = "wl"
 BUILTIN_PLUGINS = (
@@ -306,6 +311,40 @@ def add_event_kinds(plugins: Plugins, catalogue: Catalogue) -> None:
             catalogue.add(kind)
         except (AttributeError, ValueError) as error:
             plugins.fail(name, "wl_event_kinds", error)
+
+
+def projections(plugins: Plugins) -> list[tuple[str, type[Projection]]]:
+    """``(plugin, projection)`` of every view; a name that is taken is the plugin's failure."""
+    from wl_core.projection import Projection
+
+    found: dict[str, tuple[str, type[Projection]]] = {}
+    for plugin, kind in plugins.collect_named("wl_projections"):
+        if not (isinstance(kind, type) and issubclass(kind, Projection)):
+            problem = f"{kind!r} is not a subclass of Projection"
+        elif kind.name in found:
+            problem = f"there is a view {kind.name!r} already, of plugin {found[kind.name][0]!r}"
+        else:
+            found[kind.name] = (plugin, kind)
+            continue
+        plugins.fail(plugin, "wl_projections", PluginError(problem))
+    return list(found.values())
+
+
+def with_columns(plugins: Plugins, run: Run, table: Table) -> Table:
+    """The table with the columns of plugins; one that does not fit is the plugin's failure."""
+    columns = {column.name: column for column in table}
+    for plugin, column in plugins.collect_named("wl_columns", run=run, table=table):
+        if not isinstance(column, TableColumn):
+            problem = f"{column!r} is not a TableColumn"
+        elif len(column) != len(table) or len(column.values) != len(table):
+            problem = f"{column.name!r} has {len(column)} rows, the table has {len(table)}"
+        elif column.name in columns:
+            problem = f"there is a column {column.name!r} already"
+        else:
+            columns[column.name] = column
+            continue
+        plugins.fail(plugin, "wl_columns", PluginError(problem))
+    return Table(tuple(columns.values()))
 
 
 def plugin_report() -> list[PluginState]:

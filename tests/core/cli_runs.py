@@ -50,8 +50,15 @@ class LogWriter:
                 events=builder.events,
             )
         )
-        age = step + (phase == "train")
-        return self.log.append([Entry(WRITER, self.number, len(builder.events), data, age)])
+        entry = Entry(
+            WRITER,
+            self.number,
+            count=len(builder.events),
+            frame=data,
+            model_age=step + (phase == "train"),
+            landmark=any(kind in LANDMARKS for kind, *_ in events),
+        )
+        return self.log.append([entry])
 
     def close(self) -> None:
         self.log.close()

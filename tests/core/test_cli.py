@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import queue
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -215,69 +218,86 @@ def test_an_unknown_kind_is_refused_with_the_nearest(folder: Path) -> None:
     assert "Did you mean 'exposed'?" in message
 
 
-@pytest.fixture
-def follower(own: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts ``wl events --follow`` in its own process."""
-    started = []
+class Follower:
+    """``wl events --follow`` in its own process; its lines are waited for with a deadline."""
 
-    def start(*options: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
+    def __init__(self, cwd: Path, options: tuple[str, ...]) -> None:
+        self.process = subprocess.Popen(
             [*WL, "events", "--follow", *options],
-            cwd=own,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        started.append(process)
-        return process
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            self._lines.put(text)
+        self._lines.put("")
+
+    def line(self) -> str:
+        """The next line; empty when there are no more."""
+        return self._lines.get(timeout=SECONDS)
+
+    def rest(self) -> list[str]:
+        return list(iter(self.line, ""))
+
+    def interrupt(self) -> tuple[int, str]:
+        """Ctrl-C: the exit status and what was said on stderr."""
+        self.process.send_signal(signal.SIGINT)
+        status = self.process.wait(SECONDS)
+        assert self.process.stderr is not None
+        return status, self.process.stderr.read()
+
+
+@pytest.fixture
+def follow(own: Path) -> Iterator[Callable[..., Follower]]:
+    started: list[Follower] = []
+
+    def start(*options: str) -> Follower:
+        started.append(Follower(own, options))
+        return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline()
+    for one in started:
+        one.process.kill()
+        one.process.wait(SECONDS)
+        for pipe in (one.process.stdout, one.process.stderr):
+            assert pipe is not None
+            pipe.close()
 
 
 def test_follow_shows_the_last_events_and_then_new_ones_at_once(
-    own: Path, follower: Callable[..., subprocess.Popen[str]]
+    own: Path, follow: Callable[..., Follower]
 ) -> None:
-    process = follower()
-    assert line(process).startswith("position\t")
-    assert [int(line(process).split("\t")[0]) for _ in range(10)] == list(range(6, 16))
+    follower = follow()
+    assert follower.line().startswith("position\t")
+    assert [int(follower.line().split("\t")[0]) for _ in range(10)] == list(range(6, 16))
     writer = LogWriter(own / "wl_runs" / "first")
     writer.number = 100
     began = time.monotonic()
     writer.frame(9, values("loss", ["s1"], floats(9)))
-    assert line(process).startswith("16\t9\t")
+    assert follower.line().startswith("16\t9\t")
     assert time.monotonic() - began < 2
     writer.close()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(SECONDS) == 130
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
+    assert follower.interrupt() == (130, "")
 
 
-def test_an_interrupted_json_array_is_closed(
-    follower: Callable[..., subprocess.Popen[str]],
-) -> None:
-    process = follower("--json", "--from", "15")
-    first = [line(process), line(process)]
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=SECONDS)
-    assert [row["kind"] for row in json.loads("".join(first) + rest)] == ["run_finished"]
+def test_an_interrupted_json_array_is_closed(follow: Callable[..., Follower]) -> None:
+    follower = follow("--json", "--from", "15")
+    first = follower.line()
+    assert follower.interrupt() == (130, "")
+    assert [row["kind"] for row in json.loads(first + "".join(follower.rest()))] == ["run_finished"]
 
 
-def test_follow_ends_by_itself_at_its_limit(
-    follower: Callable[..., subprocess.Popen[str]],
-) -> None:
-    process = follower("--from", "0", "--limit", "2")
-    out, _ = process.communicate(timeout=SECONDS)
-    assert len(out.splitlines()) == 3
-    assert process.returncode == 0
+def test_follow_ends_by_itself_at_its_limit(follow: Callable[..., Follower]) -> None:
+    follower = follow("--from", "0", "--limit", "2")
+    assert len(follower.rest()) == 3
+    assert follower.process.wait(SECONDS) == 0
 
 
 # --- replay and verify --------------------------------------------------------------------------
@@ -490,7 +510,7 @@ def on_a_terminal(*arguments: str, cwd: Path, columns: int = 80) -> str:
         shown += data
     os.close(primary)
     assert process.wait(SECONDS) == 0, shown
-    return shown.decode().replace("\r\n", "\n")
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode().replace("\r\n", "\n"))
 
 
 def test_a_terminal_gets_aligned_columns_that_fit(folder: Path) -> None:
