@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from wl_core.session import finish as finish
     from wl_core.session import start_run as start_run
     from wl_core.signals import SignalContext as SignalContext
-    from wl_core.signals import compute_signals as compute_signals
     from wl_core.signals import signal as signal
+    from wl_core.static import compute_signals as compute_signals
     from wl_core.table import Table as Table
     from wl_core.watch import watch_or_edit as watch_or_edit
 
@@ -47,7 +47,7 @@ _WHERE = {
     "SignalShapeError": "errors",
     "Table": "table",
     "WlError": "errors",
-    "compute_signals": "signals",
+    "compute_signals": "static",
     "discard_samples": "curation",
     "find_run": "directory",
     "finish": "session",

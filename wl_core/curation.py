@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from wl_core.save import UNNAMED_ORIGIN
+from wl_core.errors import UsageError
+from wl_core.handover import UNNAMED_ORIGIN
 from wl_core.session import Session, session
 from wl_core.values import BatchIds, as_ids
 
@@ -25,9 +26,12 @@ def tag_samples(
         tag: any text.
         mode: ``"add"`` or ``"remove"``.
         origin: whose samples; the only watched loader's when left out.
+
+    Raises:
+        UsageError: several data sets are watched and none was named, or no such mode.
     """
     if mode not in ("add", "remove"):
-        raise ValueError(f"mode must be 'add' or 'remove', not {mode!r}")
+        raise UsageError(f"mode must be 'add' or 'remove', not {mode!r}")
     running = session()
     batch = BatchIds(_origin(running, origin), as_ids(ids))
     running.recorder.choice("tagged", (tag, mode == "add"), batch, None, WHO)
@@ -46,8 +50,16 @@ def discard_samples(
         ids: sample ids.
         discarded: True to discard, False to restore.
         origin: whose samples; the only watched loader's when left out.
-        annotation_id: discard this instance of each sample alone.
+        annotation_id: discard this instance of each sample alone; instances count from 1.
+
+    Raises:
+        UsageError: several data sets are watched and none was named, or the annotation_id is not
+            one of an instance.
     """
+    if annotation_id is not None and annotation_id < 1:
+        raise UsageError(
+            f"annotation_id must be 1 or more, or None for samples, not {annotation_id}"
+        )
     running = session()
     batch = BatchIds(_origin(running, origin), as_ids(ids))
     running.recorder.choice("discarded", (discarded,), batch, annotation_id, WHO)
@@ -59,5 +71,5 @@ def _origin(running: Session, origin: str | None) -> str:
         return origin
     if len(running.loaders) > 1:
         known = ", ".join(running.loaders)
-        raise ValueError(f"several data sets are watched: pass origin= (one of {known})")
+        raise UsageError(f"several data sets are watched: pass origin= (one of {known})")
     return next(iter(running.loaders), UNNAMED_ORIGIN)

@@ -37,8 +37,15 @@ class Guard:
         trace: TracebackType | None,
     ) -> None:
         running = current_session()
-        if running is not None:  # the run may have been finished within the guard
+        if running is None:
+            return  # the run was finished within the guard, or this is a forked child
+        try:
             running.leave(error)
+        except Exception as failure:
+            if error is None:
+                raise
+            # The caller's own exception is never replaced by one of ours.
+            error.add_note(f"wl could not record this step: {type(failure).__name__}: {failure}")
 
     def __repr__(self) -> str:
         return f"<the guard of the {self.phase} phase>"

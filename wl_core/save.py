@@ -2,13 +2,14 @@
 
 Here it is decided whom values belong to: explicit ids; else the batch that a tracked loader handed
 over last, when lengths agree; else an error. A call checks all of its arguments before it records
-any.
+any: an `ArrayFacts` holds arrays until then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from wl_core.values import (
     per_sample,
 )
 
-UNNAMED_ORIGIN = "unnamed"
+Arrays = Sequence[npt.NDArray[Any]] | npt.NDArray[Any]
 
 
 def save_signals(
@@ -54,36 +55,29 @@ def save_signals(
         batch_ids: the samples' ids ``[B]``; left out, the batch of the tracked loader.
         preds, preds_raw: predictions ``[B, …]``, kept as the samples' arrays ``prediction`` and
             ``prediction_raw``; one number per sample becomes a column instead.
-        targets: ``[B, …]``, kept likewise as ``target``; a list of lists of arrays, or a list of
-            arrays per sample, makes instances.
+        targets: ``[B, …]``, kept likewise as ``target``; a list of arrays for each sample makes
+            instances.
         step: the step to record at; the current one when left out.
         log: draw the mean as a curve. The history of each sample is kept either way.
-        origin: the data that the ids belong to; left out, that of the loader's last batch.
+        origin: the data that the ids belong to; left out, that of the loader's batch.
 
     Raises:
         SignalShapeError: lengths or ranks that do not fit; nothing of the call is recorded.
     """
     running = session()
-    names = [normalise_name(name) for name in signals]
-    count = _count_of(signals, batch_ids)
-    batch = resolve(running, batch_ids, origin, count)
-    values = [
-        per_sample(name, value, len(batch))
-        for name, value in zip(names, signals.values(), strict=True)
-    ]
-    arrays = _sample_arrays(batch, preds=preds, preds_raw=preds_raw)
-    target_arrays, target_column = _targets(batch, targets)
+    batch = resolve(running, batch_ids, origin, _count_of(signals) if batch_ids is None else None)
+    values = {
+        normalise_name(name): per_sample(normalise_name(name), value, len(batch))
+        for name, value in signals.items()
+    }
+    facts = sample_facts(batch, preds=preds, preds_raw=preds_raw, targets=targets)
+    running.handover.claim(batch)
     with at_step(running.recorder, step), running.recorder.facts():
-        running.recorder.named(batch)
-        for name, value in zip(names, values, strict=True):
+        for name, value in values.items():
             running.declare(name, "sample", "signal", log, {})
             running.recorder.values(name, log, batch, value)
-        _record_arrays(running.recorder, batch, arrays)
-        for field, owners, found in target_arrays:
-            running.recorder.arrays(field, owners, found)
-        if target_column is not None:
-            running.recorder.metadata(batch, {"target": target_column})
-        for name, value in zip(names, values, strict=True):
+        facts.record(running.recorder)
+        for name, value in values.items():
             dispatch(running, name, batch, value)
 
 
@@ -94,6 +88,7 @@ def save_instance_signals(
     batch_idx: Any = None,
     targets: Any = None,
     preds: Any = None,
+    preds_raw: Any = None,
     step: int | None = None,
     log: bool = False,
     origin: str | None = None,
@@ -107,7 +102,8 @@ def save_instance_signals(
         batch_ids: the samples' ids ``[B]``; left out, the batch of the tracked loader.
         batch_idx: ``[N]``, the place in the batch of each instance's sample; left out, it is taken
             from ``targets`` when that is a list of lists, else from the batch's instance counts.
-        targets, preds: one array per instance, ``[N, …]``, a flat list, or a list of lists.
+        targets, preds, preds_raw: one array per instance: ``[N, …]``, a flat list, or one list
+            for each sample.
         step, log, origin: as for `save_signals`.
 
     Raises:
@@ -120,89 +116,81 @@ def save_instance_signals(
         normalise_name(name): per_instance(normalise_name(name), value, len(instances))
         for name, value in signals.items()
     }
-    arrays = _instance_arrays(instances, targets=targets, preds=preds)
+    facts = instance_facts(instances, targets=targets, preds=preds, preds_raw=preds_raw)
+    running.handover.claim(batch)
     with at_step(running.recorder, step), running.recorder.facts():
-        running.recorder.named(batch)
         for name, value in values.items():
             running.declare(name, "instance", "signal", log, {})
             running.recorder.instance_values(name, log, instances, value)
-        _record_arrays(running.recorder, instances, arrays)
+        facts.record(running.recorder)
 
 
 # -- whom values belong to -------------------------------------------------------------------------
 
 
-def resolve(
-    running: Session, batch_ids: Any, origin: str | None, count: int | None
-) -> BatchIds:
-    """The samples that ``count`` values belong to (None: as many as there are ids).
+def resolve(running: Session, batch_ids: Any, origin: str | None, count: int | None) -> BatchIds:
+    """The samples that values belong to; ``count``, if given, is how many there must be.
 
     Raises:
         SignalShapeError: there are no ids, or another number of them than values.
     """
-    handed = running.batch
+    handover = running.handover
     if batch_ids is None:
-        if handed is None:
-            raise SignalShapeError(
-                "whom do these values belong to? Pass batch_ids=, or take the batch from a loader"
-                " that was watched with flag='data' within (or just before) this guard"
-            )
-        if count is not None and count != len(handed):
-            raise SignalShapeError(
-                f"expected {len(handed)} values for the batch that {handed.origin!r} handed over"
-                f" last, got {count}: pass batch_ids="
-            )
-        return handed
-    known = _known(running, batch_ids, origin)
-    if known is not None and count in (None, len(known)):
-        return known
+        return _handed(running, origin, count)
+    known = handover.named
+    # A list alone can be compared for less than it costs to read: tensors are read again.
+    if known and known[0] == origin and type(batch_ids) is list and known[1].ids == batch_ids:
+        return known[1]
     ids = as_ids(batch_ids)
-    if count is not None and count != len(ids):
-        raise SignalShapeError(f"expected {len(ids)} values, one per id in batch_ids, got {count}")
-    if handed is not None and origin in (None, handed.origin) and ids == handed.ids:
-        return handed
-    if origin is None:
-        origin = handed.origin if handed is not None else UNNAMED_ORIGIN
-    running.named = BatchIds(origin, ids)
-    return running.named
+    batch = handover.matching(ids, origin)
+    if batch is None:
+        batch = BatchIds(origin or handover.origin_of(ids, running.loaders), ids)
+    handover.named = (origin, batch)
+    return batch
 
 
-def _known(running: Session, batch_ids: Any, origin: str | None) -> BatchIds | None:
-    """The batch that was handed over or named last, when these are its ids: packed only once."""
-    if type(batch_ids) is not list:
-        return None
-    handed, named = running.batch, running.named
-    if handed is not None and origin in (None, handed.origin) and batch_ids == handed.ids:
-        return handed
-    if named is not None and batch_ids == named.ids:
-        meant = origin or (handed.origin if handed is not None else UNNAMED_ORIGIN)
-        return named if named.origin == meant else None
-    return None
+def _handed(running: Session, origin: str | None, count: int | None) -> BatchIds:
+    batch = running.handover.latest(origin)
+    if batch is None:
+        raise SignalShapeError(
+            "whom do these values belong to? Pass batch_ids=, or take the batch from a loader that"
+            " was watched with flag='data' within (or just before) this guard"
+        )
+    if count is not None and count != len(batch):
+        raise SignalShapeError(
+            f"expected {len(batch)} values for the batch that {batch.origin!r} handed over last,"
+            f" got {count}: pass batch_ids="
+        )
+    return batch
 
 
-def _count_of(signals: Mapping[str, Any], batch_ids: Any) -> int | None:
+def _count_of(signals: Mapping[str, Any]) -> int | None:
     """How many samples the values speak of, where there are no ids to say it."""
-    if batch_ids is not None or not signals:
+    first = next(iter(signals.values()), None)
+    return length(first)
+
+
+def length(values: Any) -> int | None:
+    """The length of the first dimension, None where there is none."""
+    if not hasattr(values, "__len__"):
         return None
-    first = next(iter(signals.values()))
-    return len(first) if hasattr(first, "__len__") and getattr(first, "ndim", 1) else None
+    dimensions: int = getattr(values, "ndim", 1)
+    return len(values) if dimensions else None
 
 
-def resolve_instances(
-    running: Session, batch: BatchIds, batch_idx: Any, targets: Any
-) -> Instances:
+def resolve_instances(running: Session, batch: BatchIds, batch_idx: Any, targets: Any) -> Instances:
     """Which sample each instance belongs to: said, or from nested targets, or from the batch.
 
     Raises:
         SignalShapeError: none of the three is there, or they contradict each other.
     """
     if batch_idx is not None:
-        found, known = as_array(batch_idx), running.instances
+        found, known = as_array(batch_idx), running.handover.instances
         if known is None or known.batch is not batch or not np.array_equal(known.batch_idx, found):
-            running.instances = known = as_instances(batch, found)
+            running.handover.instances = known = as_instances(batch, found)
         return known
     if is_nested(targets):
-        return resolve_nested(batch, targets)
+        return _resolve_nested(batch, targets)
     loader = running.loaders.get(batch.origin)
     counts = None if loader is None else loader.instance_counts(batch.ids)
     if counts is None:
@@ -213,64 +201,7 @@ def resolve_instances(
     return as_instances(batch, counts_to_batch_idx(counts))
 
 
-# -- arrays --------------------------------------------------------------------------------------
-
-Arrays = dict[str, Sequence[npt.NDArray[Any]] | npt.NDArray[Any]]
-
-
-def _sample_arrays(batch: BatchIds, *, preds: Any, preds_raw: Any) -> Arrays:
-    found: Arrays = {}
-    for field, given in (("prediction", preds), ("prediction_raw", preds_raw)):
-        if given is not None:
-            found[field] = split(field, given, len(batch))
-    return found
-
-
-def _instance_arrays(instances: Instances, *, targets: Any, preds: Any) -> Arrays:
-    found: Arrays = {}
-    for field, given in (("target", targets), ("prediction", preds)):
-        if given is not None:
-            flat = as_arrays(flatten(given))
-            if len(flat) != len(instances):
-                raise SignalShapeError(
-                    f"{field}s: expected {len(instances)} arrays, one per instance in the order of"
-                    f" batch_idx, got {len(flat)}"
-                )
-            found[field] = flat
-    return found
-
-
-def split(
-    field: str, given: Any, count: int
-) -> Sequence[npt.NDArray[Any]] | npt.NDArray[Any]:
-    """``[B, …]``, stacked or as a list, as one array (or number) for each of ``count`` samples.
-
-    Raises:
-        SignalShapeError: another number of them than samples.
-    """
-    parts = as_arrays(given)
-    if len(parts) != count:
-        raise SignalShapeError(f"{field}s: expected one for each of {count} samples, got {len(parts)}")
-    return parts
-
-
-def _targets(
-    batch: BatchIds, targets: Any
-) -> tuple[list[tuple[str, BatchIds | Instances, Sequence[npt.NDArray[Any]] | npt.NDArray[Any]]], list[Any] | None]:
-    """Targets of samples: instances where they are lists, else arrays, else a column of numbers."""
-    if targets is None:
-        return [], None
-    if is_nested(targets):
-        instances = resolve_nested(batch, targets)
-        return [("target", instances, as_arrays(flatten(targets)))], None
-    parts = split("target", targets, len(batch))
-    if all(np.ndim(one) == 0 for one in parts):
-        return [], [one.item() for one in parts]
-    return [("target", batch, parts)], None
-
-
-def resolve_nested(batch: BatchIds, targets: Any) -> Instances:
-    """The instances of one list of arrays per sample."""
+def _resolve_nested(batch: BatchIds, targets: Any) -> Instances:
     if len(targets) != len(batch):
         raise SignalShapeError(
             f"targets has lists for {len(targets)} samples, the batch has {len(batch)}"
@@ -278,12 +209,89 @@ def resolve_nested(batch: BatchIds, targets: Any) -> Instances:
     return as_instances(batch, counts_to_batch_idx([len(one) for one in targets]))
 
 
-def _record_arrays(recorder: Recorder, owners: BatchIds | Instances, arrays: Arrays) -> None:
-    for field, found in arrays.items():
-        if len(found) and isinstance(owners, BatchIds) and all(np.ndim(one) == 0 for one in found):
-            recorder.metadata(owners, {field: [one.item() for one in found]})
-        elif len(found):
-            recorder.arrays(field, owners, found)
+# -- arrays ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class ArrayFacts:
+    """Arrays of a call, checked and not yet recorded: by field, of samples or instances."""
+
+    arrays: list[tuple[str, BatchIds | Instances, Arrays]] = field(default_factory=list)
+    columns: list[tuple[BatchIds, str, list[Any]]] = field(default_factory=list)
+
+    def record(self, recorder: Recorder) -> None:
+        for name, owners, found in self.arrays:
+            recorder.arrays(name, owners, found)
+        for batch, name, found in self.columns:
+            recorder.metadata(batch, {name: found})
+
+    def add(self, name: str, owners: BatchIds | Instances, given: Any) -> None:
+        """One array or number for each owner.
+
+        Raises:
+            SignalShapeError: another number of them, or neither numbers nor bools.
+        """
+        parts = _parts(name, given, owners)
+        stacked = isinstance(parts, np.ndarray)
+        kinds = {parts.dtype.kind} if stacked else {part.dtype.kind for part in parts}
+        single = parts.ndim == 1 if stacked else all(part.ndim == 0 for part in parts)
+        if single and len(parts) and isinstance(owners, BatchIds):
+            if not kinds <= set("biufU"):
+                raise SignalShapeError(f"{name}: expected numbers or text, got {parts[0]!r}")
+            self.columns.append((owners, name, [part.item() for part in parts]))
+            return
+        if not kinds <= set("biufc"):
+            raise SignalShapeError(
+                f"{name}: expected arrays of numbers or bools, got {parts[0].dtype}"
+            )
+        if len(parts):
+            self.arrays.append((name, owners, parts))
+
+
+def _parts(name: str, given: Any, owners: BatchIds | Instances) -> Any:
+    """``[N, …]``, stacked or as a list, as a stack or list of one array for each owner."""
+    what = "sample of the batch" if isinstance(owners, BatchIds) else "instance, in their order"
+    try:
+        parts = as_arrays(given)
+    except (ValueError, TypeError) as error:
+        raise SignalShapeError(f"{name}: expected arrays, one per {what}: {error}") from error
+    single = isinstance(parts, np.ndarray) and parts.ndim == 0
+    got = "a single number" if single else len(parts)
+    if got != len(owners):
+        raise SignalShapeError(f"{name}: expected {len(owners)} arrays, one per {what}; got {got}")
+    return parts
+
+
+def sample_facts(
+    batch: BatchIds, *, preds: Any = None, preds_raw: Any = None, targets: Any = None
+) -> ArrayFacts:
+    """The arrays of samples; a list of arrays for each sample in ``targets`` makes instances."""
+    facts = ArrayFacts()
+    if preds is not None:
+        facts.add("prediction", batch, preds)
+    if preds_raw is not None:
+        facts.add("prediction_raw", batch, preds_raw)
+    if targets is not None and is_nested(targets):
+        instances = _resolve_nested(batch, targets)
+        facts.add("target", instances, flatten(targets, instances))
+    elif targets is not None:
+        facts.add("target", batch, targets)
+    return facts
+
+
+def instance_facts(
+    instances: Instances, *, preds: Any = None, preds_raw: Any = None, targets: Any = None
+) -> ArrayFacts:
+    """The arrays of instances, given flat or nested."""
+    facts = ArrayFacts()
+    for name, given in (
+        ("prediction", preds),
+        ("prediction_raw", preds_raw),
+        ("target", targets),
+    ):
+        if given is not None:
+            facts.add(name, instances, flatten(given, instances))
+    return facts
 
 
 @contextmanager

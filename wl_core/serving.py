@@ -10,7 +10,7 @@ import sys
 import time
 
 from wl_core.session import session
-from wl_core.signals import registry
+from wl_core.signals import detail_of, registry
 
 _POLL_SECONDS = 0.05
 
@@ -22,11 +22,10 @@ def serve() -> None:
     """
     running = session()
     for made in registry.by_name.values():
-        kind = "static" if made.is_static else "dynamic"
-        detail = {"computed": kind, "from": made.subscribe_to}
-        running.declare(made.name, "sample", "signal", made.log, detail)
+        running.declare(made.name, "sample", "signal", made.log, detail_of(made))
     running.flush()
-    print(f"recording into {running.directory.path}; watch it: wl tui {running.directory.path}", file=sys.stderr)
+    path = running.directory.path
+    print(f"recording into {path}; watch it: wl tui {path}", file=sys.stderr)
 
 
 def keep_serving(timeout: float | None = None) -> None:

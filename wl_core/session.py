@@ -25,14 +25,14 @@ from wl_core.codec import Frame, SampleId
 from wl_core.commit import GroupCommit, recover
 from wl_core.directory import RunDirectory, WriterLock, new_run_path
 from wl_core.errors import DetachedRunError, LogWriteError, RecordingStoppedWarning, UsageError
+from wl_core.handover import Handover
 from wl_core.local import LocalViews
 from wl_core.log import EventLog
 from wl_core.recorder import Recorder
 from wl_core.tail import Entry
-from wl_core.values import BatchIds, Instances
 
 if TYPE_CHECKING:
-    from wl_core.watch.data import TrackedLoader
+    from wl_core.watch.loader import TrackedLoader
 
 _PAUSE_POLL_SECONDS = 0.02
 
@@ -77,10 +77,7 @@ class Session:
         if last is not None:
             self._resume()
         self._guards: list[bool] = []
-        self._handed: BatchIds | None = None
-        self.named: BatchIds | None = None  # the batch that the script named last
-        self.instances: Instances | None = None  # the instances that it named last
-        self._handed_events: list[tuple[str, tuple[Any, ...]]] = []
+        self.handover = Handover(self.recorder)
         self._declared: set[str] = set()
         self.recorder.add(
             "run_started",
@@ -129,53 +126,34 @@ class Session:
             self.obey()
         self.recorder.begin(phase)
         self._guards.append(True)
-        if self._handed is not None and len(self._guards) == 1:
-            self._record_handed()
+        self.handover.enter()
 
     def leave(self, error: BaseException | None) -> None:
         """A guard is left, by an exception if there is one; its frame is committed either way."""
         if not self._guards or not self._guards.pop():
             return
+        try:
+            self._conclude(error)
+        finally:
+            self.handover.leave()
+            self.recorder.end()
+
+    def _conclude(self, error: BaseException | None) -> None:
         frame = self.recorder.current
-        if error is not None and frame is not None:
+        assert frame is not None
+        if error is not None:
             frame.failed = True
             trace = "".join(traceback.format_exception(error))
             self.recorder.add("step_failed", frame.phase, f"{type(error).__name__}: {error}", trace)
-        elif frame is not None and frame.is_step:
+        elif frame.is_step:
             for tell in self.at_step_end:
                 if values := tell():
                     self.recorder.step_values(values)
-        self.recorder.end()
-        if not self._guards:
-            self._handed = None
 
     @property
     def step(self) -> int:
         """The age of the model: the number of training guards exited."""
         return self.recorder.step
-
-    # -- what the loaders hand over ----------------------------------------------
-
-    def hand(self, batch: BatchIds, facts: list[tuple[str, tuple[Any, ...]]]) -> None:
-        """A tracked loader hands over a batch: to the guard that is open, or to the next one.
-
-        ``facts`` are calls of the recorder, (method, arguments), that describe its samples.
-        """
-        self._handed, self._handed_events = batch, facts
-        if self._guards:
-            self._record_handed()
-
-    def _record_handed(self) -> None:
-        assert self._handed is not None
-        self.recorder.exposed(self._handed)
-        for method, arguments in self._handed_events:
-            getattr(self.recorder, method)(*arguments)
-        self._handed_events = []
-
-    @property
-    def batch(self) -> BatchIds | None:
-        """The batch that a tracked loader handed over last, until its guard is left."""
-        return self._handed
 
     def declare(
         self, signal: str, level: str, role: str, log: bool, detail: dict[str, Any]

@@ -1,6 +1,7 @@
 """``@wl.signal``: numbers that a user's function makes of a sample.
 
-A static signal is computed from the data alone, by `compute_signals`. A dynamic one subscribes to
+A static signal is computed from the data alone, by
+`static.compute_signals`. A dynamic one subscribes to
 another signal and is computed when that is logged, within the same step. What a function raises is
 recorded once, warned of once, and does not stop the training, unless ``strict=True``.
 """
@@ -18,12 +19,12 @@ import numpy.typing as npt
 
 from wl_core.codec import SampleId
 from wl_core.errors import SignalFailedWarning, UsageError
-from wl_core.session import Session, current_session, session
+from wl_core.session import Session, current_session
 from wl_core.table import normalise_name
 from wl_core.values import BatchIds
 
 if TYPE_CHECKING:
-    from wl_core.watch.data import TrackedLoader
+    from wl_core.watch.loader import TrackedLoader
 
 SignalFunction = Callable[["SignalContext"], Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,7 +75,10 @@ class SignalContext:
         dataframe: other signals' and metadata's values, see `DataFrameReader.get_value`.
     """
 
-    __slots__ = ("_item", "_loader", "_outputs", "_place", "origin", "sample_id", "signal", "step", "subscribed_value")  # fmt: skip
+    __slots__ = (
+        "_item", "_loader", "_outputs", "_place", "origin", "sample_id", "signal", "step",
+        "subscribed_value",
+    )  # fmt: skip
     dataframe = DataFrameReader()
 
     def __init__(
@@ -168,7 +172,7 @@ class _Registry:
 
     def __init__(self) -> None:
         self.by_name: dict[str, Signal] = {}
-        self.failed: set[str] = set()
+        self._failed: set[tuple[bytes, str]] = set()
 
     def add(self, signal: Signal) -> None:
         known = self.by_name.get(signal.name)
@@ -189,9 +193,15 @@ class _Registry:
             name = None if found is None else found.subscribe_to
 
     def subscribers(self, name: str) -> Iterator[Signal]:
-        for signal in self.by_name.values():
+        for signal in tuple(self.by_name.values()):
             if signal.subscribe_to == name:
                 yield signal
+
+    def fails_first(self, writer: bytes, name: str) -> bool:
+        """Notes that a signal failed; True when it is the first time in this run."""
+        before = len(self._failed)
+        self._failed.add((writer, name))
+        return len(self._failed) > before
 
 
 registry = _Registry()
@@ -238,12 +248,12 @@ def signal(
 
     def register(made: F) -> F:
         if compute_every_n_steps < 1:
-            raise UsageError(f"compute_every_n_steps must be at least 1, not {compute_every_n_steps}")
+            raise UsageError(
+                f"compute_every_n_steps must be at least 1, not {compute_every_n_steps}"
+            )
         subscribed = None if subscribe_to is None else normalise_name(subscribe_to)
         own = normalise_name(name or made.__name__)
-        registry.add(
-            Signal(own, made, subscribed, compute_every_n_steps, min_step, log, strict)
-        )
+        registry.add(Signal(own, made, subscribed, compute_every_n_steps, min_step, log, strict))
         return made
 
     return register if function is None else register(function)
@@ -252,142 +262,97 @@ def signal(
 def dispatch(
     running: Session, name: str, batch: BatchIds, values: npt.NDArray[Any], outputs: Any = None
 ) -> None:
-    """Computes the dynamic signals that wait for ``name``, whose ``values [B]`` were just logged."""
+    """Computes the dynamic signals that wait for ``name``, whose ``values [B]`` were just logged.
+
+    It is called within `Recorder.facts`, whose frame says at which step.
+    """
     for waiting in registry.subscribers(name):
-        if not waiting.is_due(running.step):
+        frame = running.recorder.current
+        step = running.step if frame is None else frame.step
+        if not waiting.is_due(step):
             continue
         loader = running.loaders.get(batch.origin)
-        contexts = (
-            SignalContext(
-                waiting, batch.origin, one, running.step, value, loader, None, outputs, place
+        computed = Computed(running, waiting, batch.origin)
+        for place, (one, value) in enumerate(zip(batch.ids, values.tolist(), strict=True)):
+            computed.add(
+                SignalContext(waiting, batch.origin, one, step, value, loader, None, outputs, place)
             )
-            for place, (one, value) in enumerate(zip(batch.ids, values.tolist(), strict=True))
+        computed.record()
+
+
+def refuse_subscribers(running: Session, name: str, level: str) -> None:
+    """Says of the dynamic signals that wait for ``name`` that they wait in vain."""
+    for waiting in registry.subscribers(name):
+        error = UsageError(
+            f"{waiting.name!r} subscribes to {name!r}, which has one value per {level}; a dynamic"
+            " signal needs one per sample: subscribe to a criterion with per_sample=True, or to a"
+            " name that save_signals records"
         )
-        record_computed(running, waiting, batch.origin, contexts)
+        if waiting.strict:
+            raise error
+        _report(running, waiting, f"for {name!r}", error)
 
 
-def record_computed(
-    running: Session, made: Signal, origin: str, contexts: Iterator[SignalContext]
-) -> int:
-    """Calls a signal's function for each context and records what came out; gives how many did."""
-    ids: list[SampleId] = []
-    values: list[float] = []
-    for context in contexts:
+class Computed:
+    """What a signal's function makes of sample after sample, until it is recorded."""
+
+    def __init__(self, running: Session, made: Signal, origin: str) -> None:
+        self._running = running
+        self._made = made
+        self._origin = origin
+        self._ids: list[SampleId] = []
+        self._values: list[float] = []
+        self.count = 0  # how many values have been recorded
+
+    def add(self, context: SignalContext) -> None:
+        """Calls the function. What it raises is recorded and warned of once, or passed on."""
         try:
-            value = made.function(context)
-            if value is not None:
-                values.append(float(value))
-                ids.append(context.sample_id)
+            value = self._made.function(context)
+            number = None if value is None else float(value)
         except Exception as error:
-            if made.strict:
+            if self._made.strict:
                 raise
-            _report(running, made, context, error)
-            break
-    if not ids:
-        return 0
-    batch = BatchIds(origin, ids)
-    computed = np.asarray(values, np.float64)
-    if (computed.astype(np.float32) == computed).all():
-        computed = computed.astype(np.float32)
+            _report(self._running, self._made, f"for sample {context.sample_id!r}", error)
+            return
+        if number is not None:
+            self._values.append(number)
+            self._ids.append(context.sample_id)
+
+    def record(self) -> None:
+        """Records the values since the last time, and computes the signals that wait for them."""
+        if not self._ids:
+            return
+        made, running = self._made, self._running
+        batch = BatchIds(self._origin, self._ids)
+        values = np.asarray(self._values, np.float64)
+        with np.errstate(over="ignore"):
+            narrow = values.astype(np.float32)
+        if np.array_equal(narrow, values, equal_nan=True):
+            values = narrow  # type: ignore[assignment]  # half the bytes where nothing is lost
+        self.count += len(self._ids)
+        self._ids, self._values = [], []
+        with running.recorder.facts():
+            running.declare(made.name, "sample", "signal", made.log, detail_of(made))
+            running.recorder.values(made.name, made.log, batch, values)
+            dispatch(running, made.name, batch, values)
+
+
+def detail_of(made: Signal) -> dict[str, Any]:
+    """What a signal's declaration says of it."""
     kind = "static" if made.is_static else "dynamic"
-    running.declare(
-        made.name, "sample", "signal", made.log, {"computed": kind, "from": made.subscribe_to}
-    )
-    running.recorder.values(made.name, made.log, batch, computed)
-    dispatch(running, made.name, batch, computed)
-    return len(ids)
+    return {"computed": kind, "from": made.subscribe_to}
 
 
-def _report(running: Session, made: Signal, context: SignalContext, error: Exception) -> None:
-    if made.name in registry.failed:
+def _report(running: Session, made: Signal, where: str, error: Exception) -> None:
+    if not registry.fails_first(running.writer, made.name):
         return
-    registry.failed.add(made.name)
     text = f"{type(error).__name__}: {error}"
     running.recorder.add(
         "signal_failed", made.name, text, "".join(traceback.format_exception(error))
     )
     warnings.warn(
-        f"the signal {made.name!r} raised {text} for sample {context.sample_id!r} of"
-        f" {context.origin!r}; it is tried again at the next batch and not warned of again. The"
-        " traceback is in the log: wl events --kind signal_failed",
+        f"the signal {made.name!r} raised {text} {where}; it is tried again with every sample and"
+        " not warned of again. The traceback is in the log: wl events --kind signal_failed",
         SignalFailedWarning,
         stacklevel=2,
     )
-
-
-def compute_signals(
-    loader: TrackedLoader | None = None, *, signals: list[str] | None = None
-) -> dict[str, int]:
-    """Computes static signals over the whole data of one watched loader, or of all of them.
-
-    Shows its progress on a terminal. Ctrl-C stops it; what was computed stays.
-
-    Args:
-        loader: what ``watch_or_edit(…, flag="data")`` returned; all of them when left out.
-        signals: names of static signals; all of them when left out.
-
-    Returns:
-        How many values each signal got.
-
-    Raises:
-        UsageError: one of ``signals`` is not a static signal, or nothing is watched.
-    """
-    running = session()
-    chosen = _static_signals(signals)
-    loaders = list(running.loaders.values()) if loader is None else [loader]
-    if not loaders:
-        raise UsageError("there is no data to compute on: watch a data set with flag='data' first")
-    counts = {made.name: 0 for made in chosen}
-    if chosen:
-        for one in loaders:
-            _compute_over(running, one, chosen, counts)
-    return counts
-
-
-def _static_signals(names: list[str] | None) -> list[Signal]:
-    if names is None:
-        return [made for made in registry.by_name.values() if made.is_static]
-    chosen = []
-    for name in names:
-        made = registry.by_name.get(normalise_name(name))
-        if made is None or not made.is_static:
-            static = ", ".join(s.name for s in registry.by_name.values() if s.is_static) or "none"
-            raise UsageError(f"{name!r} is not a static signal; static signals: {static}")
-        chosen.append(made)
-    return chosen
-
-
-def _compute_over(
-    running: Session, loader: TrackedLoader, chosen: list[Signal], counts: dict[str, int]
-) -> None:
-    from rich.progress import track
-
-    items = track(
-        loader.items(), f"signals of {loader.origin}", total=len(loader.dataset), transient=True
-    )
-    held: list[Any] = []
-    try:
-        for item in items:
-            held.append(item)
-            if len(held) == 64:
-                _compute_some(running, loader, chosen, counts, held)
-                held = []
-        _compute_some(running, loader, chosen, counts, held)
-    except KeyboardInterrupt:
-        done = ", ".join(f"{name}: {count}" for name, count in counts.items())
-        print(f"stopped; computed for {loader.origin} so far: {done}")
-
-
-def _compute_some(
-    running: Session,
-    loader: TrackedLoader,
-    chosen: list[Signal],
-    counts: dict[str, int],
-    held: list[Any],
-) -> None:
-    for made in chosen:
-        contexts = (
-            SignalContext(made, loader.origin, item.id, running.step, None, loader, item)
-            for item in held
-        )
-        counts[made.name] += record_computed(running, made, loader.origin, contexts)

@@ -27,7 +27,13 @@ class BatchIds:
     blob: tuple[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.blob = pack_ids(self.ids)
+        try:
+            self.blob = pack_ids(self.ids)
+        except OverflowError:
+            largest = max((one for one in self.ids if isinstance(one, int)), key=abs)
+            raise SignalShapeError(
+                f"the sample id {largest} does not fit 64 bits: give it as text"
+            ) from None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,16 +62,22 @@ class Instances:
 
 
 def as_array(value: Any) -> npt.NDArray[Any]:
-    """A tensor, array, sequence or number as a numpy array; tensors leave their graph and device."""
+    """A tensor, array, sequence or number as a numpy array, off its graph and device."""
     if hasattr(value, "detach"):
         value = value.detach()
-        if value.dtype.is_floating_point and value.dtype.itemsize < 4 and str(value.dtype) != "torch.float16":
-            value = value.float()  # bfloat16 and the 8-bit floats, which numpy lacks; exact
+        if _unknown_to_numpy(value.dtype):
+            value = value.float()  # exact
         array: npt.NDArray[Any] = value.cpu().numpy()
         return array
     if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
         return np.stack([as_array(item) for item in value])
     return np.asarray(value)
+
+
+def _unknown_to_numpy(dtype: Any) -> bool:
+    """bfloat16 and the 8-bit floats."""
+    small = dtype.is_floating_point and dtype.itemsize < 4
+    return bool(small) and str(dtype) != "torch.float16"
 
 
 def as_arrays(values: Any) -> Sequence[npt.NDArray[Any]] | npt.NDArray[Any]:
@@ -90,7 +102,16 @@ def as_ids(batch_ids: Any) -> list[SampleId]:
     Raises:
         SignalShapeError: something else is among them.
     """
-    ids = batch_ids.tolist() if hasattr(batch_ids, "tolist") else list(batch_ids)
+    if isinstance(batch_ids, (str, bytes, int, float)):
+        raise SignalShapeError(
+            f"batch_ids must be a list of ids, one per sample; got {batch_ids!r}"
+        )
+    try:
+        ids = batch_ids.tolist() if hasattr(batch_ids, "tolist") else list(batch_ids)
+    except TypeError as error:
+        raise SignalShapeError(
+            f"batch_ids must be a list of ids, one per sample; got {type(batch_ids).__name__}"
+        ) from error
     if not isinstance(ids, list):
         raise SignalShapeError(f"batch_ids must be one id per sample, not the single {ids!r}")
     for number, one in enumerate(ids):
@@ -102,12 +123,14 @@ def as_ids(batch_ids: Any) -> list[SampleId]:
 
 def _as_id(one: Any) -> SampleId:
     if hasattr(one, "item"):
-        one = one.item()
+        try:
+            one = one.item()
+        except (ValueError, RuntimeError):  # not one value, say numpy and torch
+            shape = list(one.shape)
+            raise SignalShapeError(f"a sample id must be one value, not shape {shape}") from None
     if isinstance(one, str):
         return str(one)
     if isinstance(one, int) and not isinstance(one, bool):
-        if not -(2**63) <= one < 2**63:
-            raise SignalShapeError(f"the sample id {one} does not fit 64 bits: give it as text")
         return int(one)
     raise SignalShapeError(
         f"a sample id must be an integer or text, not {one!r} ({type(one).__name__})"
@@ -131,11 +154,15 @@ def per_sample(signal: str, value: Any, count: int) -> npt.NDArray[Any]:
             f"signal {signal!r}: expected {count} values, one per sample, got shape"
             f" {list(array.shape)}"
         )
-    if array.ndim > 1:
-        array = array.reshape(count, -1).mean(axis=1, dtype=np.float64).astype(
-            np.float64 if array.dtype == np.float64 else np.float32
-        ) if array[0].size else np.full(count, np.nan, np.float32)
-    return array
+    return array if array.ndim == 1 else _average(array)
+
+
+def _average(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The mean of each row, summed in float64; a row of nothing is NaN."""
+    if not array.size:
+        return np.full(len(array), np.nan, array.dtype)
+    means = array.reshape(len(array), -1).mean(axis=1, dtype=np.float64)
+    return np.asarray(means, array.dtype)
 
 
 def per_instance(signal: str, value: Any, count: int) -> npt.NDArray[Any]:
@@ -158,7 +185,10 @@ def _numbers(signal: str, value: Any) -> npt.NDArray[Any]:
     try:
         array = as_array(value)
     except (ValueError, TypeError) as error:
-        raise SignalShapeError(f"signal {signal!r}: expected numbers, got {value!r}") from error
+        got = type(value).__name__ if hasattr(value, "__len__") else repr(value)
+        raise SignalShapeError(
+            f"signal {signal!r}: expected numbers, got {got}: {error}"
+        ) from error
     if array.dtype.kind == "b":
         return array.astype(np.float32)
     if array.dtype.kind in "iu":
@@ -186,7 +216,7 @@ def as_instances(batch: BatchIds, batch_idx: Any) -> Instances:
             f" got {index.dtype} of shape {list(index.shape)}"
         )
     index = index.astype(np.int64, copy=False)
-    if index.size and not (0 <= int(index.min()) and int(index.max()) < len(batch)):
+    if index.size and (int(index.min()) < 0 or int(index.max()) >= len(batch)):
         raise SignalShapeError(
             f"batch_idx must lie within 0 … {len(batch) - 1} (the batch has {len(batch)} samples),"
             f" got {int(index.min())} … {int(index.max())}"
@@ -217,14 +247,32 @@ def counts_to_batch_idx(counts: Sequence[int]) -> npt.NDArray[np.int64]:
 
 
 def is_nested(targets: Any) -> bool:
-    """Is this a list, with one list of arrays for each sample?"""
-    return isinstance(targets, (list, tuple)) and bool(targets) and all(
-        isinstance(one, (list, tuple)) for one in targets
+    """Is this a list, with one list of arrays for each sample? A list of numbers is one array."""
+    return (
+        isinstance(targets, (list, tuple))
+        and bool(targets)
+        and all(isinstance(one, (list, tuple)) for one in targets)
+        and all(_is_array_like(item) for one in targets for item in one)
     )
 
 
-def flatten(targets: Any) -> list[Any]:
-    """Nested lists of arrays, or a flat list or stacked array of them, as one flat list."""
-    if is_nested(targets):
-        return [one for sample in targets for one in sample]
-    return list(targets)
+def _is_array_like(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) >= 1
+
+
+def flatten(targets: Any, instances: Instances) -> Any:
+    """Nested lists of arrays, or a flat list or stacked array of them, in the instances' order.
+
+    Raises:
+        SignalShapeError: nested lists that disagree with the instances.
+    """
+    if not is_nested(targets):
+        return targets
+    counts = [len(one) for one in targets]
+    wanted = np.bincount(instances.batch_idx, minlength=len(instances.batch)).tolist()
+    if counts != wanted:
+        raise SignalShapeError(
+            f"the nested lists hold {counts} arrays per sample, batch_idx says {wanted}"
+        )
+    where = zip(instances.batch_idx.tolist(), instances.annotation_ids.tolist(), strict=True)
+    return [targets[sample][number - 1] for sample, number in where]

@@ -1,40 +1,30 @@
-"""``flag="loss"`` (``"criterion"``), ``"metric"``, ``"signal"``: an object that is called is watched.
+"""``flag="loss"``, ``"metric"``, ``"signal"``: what a call returned becomes a signal.
 
-A watched object is a shallow copy of the object whose class is a subclass of its class: it shares
-parameters and buffers, is an instance of what it was, takes the same arguments and returns the very
-tensor that the object returned. Only where a person has discarded samples is the loss masked.
+A criterion returns the very object that it returned unwatched. Only where a person has discarded
+samples is the loss masked. How an object is made to be watched is `wrapping`'s.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from wl_core.codec import SampleId
 from wl_core.errors import SignalShapeError, UsageError
-from wl_core.save import (
-    _instance_arrays,
-    _record_arrays,
-    _sample_arrays,
-    resolve,
-    resolve_instances,
-    split,
-)
+from wl_core.save import instance_facts, length, resolve, resolve_instances, sample_facts
 from wl_core.session import Session, session
-from wl_core.signals import dispatch
+from wl_core.signals import dispatch, refuse_subscribers
 from wl_core.table import normalise_name
-from wl_core.values import BatchIds, Instances, as_array, is_nested, per_instance, per_sample
+from wl_core.values import BatchIds, Instances, as_array, per_instance, per_sample
+from wl_core.watch.wrapping import watched
 
-_OURS = ("batch_ids", "batch_idx", "targets", "preds", "preds_raw", "origin")
+_ARRAYS = ("preds", "preds_raw", "targets")
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How a call's output becomes a signal."""
+    """How a call's output becomes a signal; ``level`` is ``sample``, ``instance`` or ``step``."""
 
     name: str
     role: str
@@ -42,69 +32,64 @@ class Watch:
     log: bool
 
     def __call__(self, output: Any, inputs: Any, ours: dict[str, Any]) -> Any:
-        """Records what a call returned, and gives what the caller shall get."""
+        """Records what a call returned, and gives what the caller shall get.
+
+        ``inputs`` is the call's first argument, ``ours`` the arguments that were meant for wl.
+        """
         running = session()
         if self.level == "sample":
             return self._samples(running, output, inputs, ours)
         if self.level == "instance":
             return self._instances(running, output, ours)
-        self._step(running, output)
+        self._step(running, output, ours)
         return output
 
-    def _samples(
-        self, running: Session, output: Any, inputs: Any, ours: dict[str, Any]
-    ) -> Any:
-        count = len(output) if getattr(output, "ndim", 0) else None
+    def _samples(self, running: Session, output: Any, inputs: Any, ours: dict[str, Any]) -> Any:
         ids = ours.get("batch_ids")
-        batch = resolve(running, ids, ours.get("origin"), count if ids is None else None)
+        batch = resolve(running, ids, ours.get("origin"), length(output) if ids is None else None)
         values = per_sample(self.name, output, len(batch))
-        arrays = _sample_arrays(batch, preds=ours.get("preds"), preds_raw=ours.get("preds_raw"))
-        targets = ours.get("targets")
-        if targets is not None and not is_nested(targets):
-            arrays["target"] = split("target", targets, len(batch))
+        facts = sample_facts(batch, **_arrays(ours))
+        running.handover.claim(batch)
         with running.recorder.facts():
-            running.recorder.named(batch)
             running.declare(self.name, "sample", self.role, self.log, {})
             running.recorder.values(self.name, self.log, batch, values)
-            _record_arrays(running.recorder, batch, arrays)
-            if is_nested(targets):
-                instances = resolve_instances(running, batch, None, targets)
-                found = _instance_arrays(instances, targets=targets, preds=None)
-                _record_arrays(running.recorder, instances, found)
+            facts.record(running.recorder)
             dispatch(running, self.name, batch, values, inputs)
         return self._masked(running, output, batch)
 
     def _instances(self, running: Session, output: Any, ours: dict[str, Any]) -> Any:
         batch = resolve(running, ours.get("batch_ids"), ours.get("origin"), None)
-        targets, preds = ours.get("targets"), ours.get("preds")
-        instances = resolve_instances(running, batch, ours.get("batch_idx"), targets)
+        instances = resolve_instances(running, batch, ours.get("batch_idx"), ours.get("targets"))
         values = per_instance(self.name, output, len(instances))
-        of_samples = preds is not None and len(preds) == len(batch) != len(instances)
-        arrays = _instance_arrays(
-            instances, targets=targets, preds=None if of_samples else preds
-        )
-        samples = _sample_arrays(
-            batch, preds=preds if of_samples else None, preds_raw=ours.get("preds_raw")
-        )
+        facts = instance_facts(instances, **_arrays(ours))
+        running.handover.claim(batch)
         with running.recorder.facts():
-            running.recorder.named(batch)
             running.declare(self.name, "instance", self.role, self.log, {})
             running.recorder.instance_values(self.name, self.log, instances, values)
-            _record_arrays(running.recorder, instances, arrays)
-            _record_arrays(running.recorder, batch, samples)
+            facts.record(running.recorder)
+            refuse_subscribers(running, self.name, "instance")
         return self._masked(running, output, instances)
 
-    def _step(self, running: Session, output: Any) -> None:
+    def _step(self, running: Session, output: Any, ours: dict[str, Any]) -> None:
         """One number per step, or one per name for an output that is a mapping."""
+        numbers: dict[str, float] = {}
         if isinstance(output, Mapping):
             numbers = {f"{self.name}/{key}": _number(self.name, one) for key, one in output.items()}
-        elif output is None:
-            return
-        else:
+        elif output is not None:
             numbers = {self.name: _number(self.name, output)}
-        for name in numbers:
-            running.declare(name, "step", self.role, self.log, {})
-        running.recorder.step_values(numbers)
+        facts = None
+        if any(ours.get(name) is not None for name in ("batch_ids", *_ARRAYS)):
+            batch = resolve(running, ours.get("batch_ids"), ours.get("origin"), None)
+            facts = sample_facts(batch, **_arrays(ours))
+            running.handover.claim(batch)
+        with running.recorder.facts():
+            for name in numbers:
+                running.declare(name, "step", self.role, self.log, {})
+                refuse_subscribers(running, name, "step")
+            if numbers:
+                running.recorder.step_values(numbers)
+            if facts is not None:
+                facts.record(running.recorder)
 
     def _masked(self, running: Session, output: Any, owners: BatchIds | Instances) -> Any:
         """The output, with zeros where a discarded sample or instance would have taught the model.
@@ -122,15 +107,20 @@ class Watch:
         return output.masked_fill(mask.reshape(-1, *[1] * (output.ndim - 1)), 0.0)
 
 
+def _arrays(ours: dict[str, Any]) -> dict[str, Any]:
+    return {name: ours[name] for name in _ARRAYS if name in ours}
+
+
 def _discarded(
     discards: frozenset[tuple[str, SampleId, int]], owners: BatchIds | Instances
 ) -> list[bool]:
     if isinstance(owners, BatchIds):
         return [(owners.origin, one, 0) in discards for one in owners.ids]
     origin, ids = owners.batch.origin, owners.batch.ids
+    where = zip(owners.batch_idx.tolist(), owners.annotation_ids.tolist(), strict=True)
     return [
         (origin, ids[at], 0) in discards or (origin, ids[at], number) in discards
-        for at, number in zip(owners.batch_idx.tolist(), owners.annotation_ids.tolist(), strict=True)
+        for at, number in where
     ]
 
 
@@ -162,11 +152,14 @@ def watch_criterion(
         per_instance: it returns a flat, sample-major ``[total_instances]``.
         log: draw the mean as a curve. Sample and instance histories are kept either way.
 
-    With neither, its output (its mean, if it is not one number) is one value of the step.
+    With neither, its output (its mean, if it is not one number) is one value of the step; an
+    output that is a mapping gives one signal ``NAME/KEY`` for each key. A torchmetrics metric
+    gives what ``compute`` says as ``NAME`` and what a single batch gave as ``NAME/batch``.
 
     The watched object takes, besides its own arguments, ``batch_ids``, ``batch_idx``, ``targets``,
-    ``preds``, ``preds_raw`` and ``origin``, with the meaning that they have for `save_signals` and
-    `save_instance_signals`. A keyword that its own signature names stays its own.
+    ``preds``, ``preds_raw`` and ``origin``, with the meaning that they have for `save_signals`, or
+    with ``per_instance`` for `save_instance_signals`. A keyword that its own signature names stays
+    its own; of these, ``batch_ids`` and ``batch_idx`` are read by both.
 
     Raises:
         UsageError: no name, two names, both levels, or something that cannot be called.
@@ -180,77 +173,3 @@ def watch_criterion(
         raise UsageError(f"signal {chosen!r}: expected something to call, got {obj!r}")
     level = "sample" if per_sample else "instance" if per_instance else "step"
     return watched(obj, Watch(normalise_name(chosen), role, level, log))
-
-
-def watched(obj: Any, watch: Watch) -> Any:
-    """The object, watched; see the head of this file."""
-    forward = getattr(obj, "forward", obj)
-    taken = _own_keywords(forward)
-    if inspect.isroutine(obj) or isinstance(obj, functools.partial):
-        return _watched_function(obj, watch, taken)
-    shell = copy.copy(obj)
-    kind = type(obj)
-
-    def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        ours = {key: keywords.pop(key) for key in _OURS if key in keywords and key not in taken}
-        output = kind.__call__(self, *arguments, **keywords)
-        return watch(output, arguments[0] if arguments else None, ours)
-
-    body = {"__call__": call, "__module__": kind.__module__, "__doc__": kind.__doc__, "__qualname__": kind.__qualname__}
-    shell.__class__ = type(kind.__name__, (kind,), body)
-    _watch_compute(shell, watch)
-    return shell
-
-
-def _watched_function(function: Callable[..., Any], watch: Watch, taken: set[str]) -> Any:
-    @functools.wraps(function)
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        ours = {key: keywords.pop(key) for key in _OURS if key in keywords and key not in taken}
-        output = function(*arguments, **keywords)
-        return watch(output, arguments[0] if arguments else None, ours)
-
-    return call
-
-
-def _own_keywords(function: Any) -> set[str]:
-    try:
-        return set(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # a builtin without a signature has no such keywords
-        return set()
-
-
-def _watch_compute(shell: Any, watch: Watch) -> None:
-    """A torchmetrics metric tells its value over all batches by ``compute``.
-
-    That one bears the metric's name; what a single batch gave bears ``NAME/batch``.
-    """
-    if not (callable(getattr(shell, "compute", None)) and callable(getattr(shell, "update", None))):
-        return
-    if watch.level != "step":
-        raise UsageError(
-            f"{watch.name!r}: a metric with update and compute gives one value a step; leave"
-            " per_sample and per_instance out"
-        )
-    compute, kind = shell.compute, type(shell).__mro__[1]
-    per_batch = Watch(f"{watch.name}/batch", watch.role, watch.level, watch.log)
-    in_forward = False  # forward calls compute for the batch at hand, which is not the metric
-
-    @functools.wraps(compute)
-    def watched_compute(*arguments: Any, **keywords: Any) -> Any:
-        output = compute(*arguments, **keywords)
-        if not in_forward:
-            watch(output, None, {})
-        return output
-
-    def call(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        nonlocal in_forward
-        in_forward = True
-        try:
-            output = kind.__call__(self, *arguments, **keywords)
-        finally:
-            in_forward = False
-        per_batch(output, None, {})
-        return output
-
-    shell.compute = watched_compute
-    type(shell).__call__ = call

@@ -35,7 +35,10 @@ class HyperParameters(dict[str, Any]):
 
 
 def watch_hyperparameters(
-    obj: Mapping[str, Any] | str | Path, *, name: str = "", defaults: Mapping[str, Any] | None = None
+    obj: Mapping[str, Any] | str | Path,
+    *,
+    name: str = "",
+    defaults: Mapping[str, Any] | None = None,
 ) -> HyperParameters:
     """Records the hyperparameters, and returns them as a dict whose changes are recorded too.
 
@@ -64,7 +67,9 @@ def _read(path: Path) -> Mapping[str, Any]:
     with path.open(encoding="utf-8") as file:
         found = yaml.safe_load(file)
     if not isinstance(found, Mapping):
-        raise UsageError(f"{path} must hold a mapping of hyperparameters, not {type(found).__name__}")
+        raise UsageError(
+            f"{path} must hold a mapping of hyperparameters, not {type(found).__name__}"
+        )
     return found
 
 
