@@ -4,34 +4,86 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from wl_core.errors import UsageError
-from wl_core.session import current_session, session, start_run
+from wl_core.session import current_session, start_run
 
 ROOT_KEY = "root_log_dir"
 
 
 class HyperParameters(dict[str, Any]):
-    """The hyperparameters: a dict whose changes are recorded. Nested names are joined by dots."""
+    """The hyperparameters: a dict whose changes are recorded, also those of dicts within it.
+
+    Names within names are joined by dots: ``hp["optimizer"]["lr"] = 0.1`` records
+    ``optimizer.lr``. What is deleted is recorded as None. A copy, also one that is pickled for
+    another process, is a plain dict that records nothing.
+    """
+
+    def __init__(self, values: Mapping[str, Any], prefix: str = "") -> None:
+        self._prefix = prefix
+        super().__init__({name: self._nested(name, value) for name, value in values.items()})
+
+    def _nested(self, name: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return HyperParameters(value, f"{self._prefix}{name}.")
+        return value
+
+    def record(self, values: Mapping[str, Any]) -> None:
+        """Records these of its values, if there is a run to record them in."""
+        running = current_session()
+        flat = dict(_flatten(self._prefix, values))
+        if running is not None and flat:
+            running.recorder.add("hyperparameters", flat, "script")
 
     def __setitem__(self, name: str, value: Any) -> None:
-        super().__setitem__(name, value)
-        _record({name: value})
+        super().__setitem__(name, self._nested(name, value))
+        self.record({name: value})
 
     def __delitem__(self, name: str) -> None:
-        super().__delitem__(name)
-        _record({name: None})
+        self.pop(name)
+
+    def __ior__(self, values: Any) -> Self:  # type: ignore[override,misc]  # as dict's own does
+        self.update(values)
+        return self
 
     def update(self, *arguments: Any, **values: Any) -> None:
         changes = dict(*arguments, **values)
-        super().update(changes)
-        _record(changes)
+        super().update({name: self._nested(name, value) for name, value in changes.items()})
+        self.record(changes)
 
     def setdefault(self, name: str, default: Any = None) -> Any:
         if name not in self:
             self[name] = default
         return self[name]
+
+    def pop(self, name: str, *default: Any) -> Any:
+        there = name in self
+        value = super().pop(name, *default)
+        if there:
+            self.record(_emptied({name: value}))
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        name, value = super().popitem()
+        self.record(_emptied({name: value}))
+        return name, value
+
+    def clear(self) -> None:
+        before = dict(self)
+        super().clear()
+        self.record(_emptied(before))
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def _emptied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same names, each with None for its value."""
+    return {
+        name: _emptied(value) if isinstance(value, Mapping) else None
+        for name, value in values.items()
+    }
 
 
 def watch_hyperparameters(
@@ -54,10 +106,10 @@ def watch_hyperparameters(
         UsageError: the file holds no mapping.
     """
     given = _read(Path(obj)) if isinstance(obj, (str, Path)) else obj
-    values = HyperParameters({**(defaults or {}), **given})
+    values = HyperParameters({**(defaults or {}), **given}, f"{name}." if name else "")
     if current_session() is None:
         start_run(root=values.get(ROOT_KEY))
-    _record({f"{name}.{key}" if name else key: value for key, value in values.items()})
+    values.record(values)
     return values
 
 
@@ -71,12 +123,6 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"{path} must hold a mapping of hyperparameters, not {type(found).__name__}"
         )
     return found
-
-
-def _record(values: Mapping[str, Any]) -> None:
-    flat = dict(_flatten("", values))
-    if flat:
-        session().recorder.add("hyperparameters", flat, "script")
 
 
 def _flatten(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:

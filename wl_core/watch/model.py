@@ -14,11 +14,14 @@ def watch_model(obj: Any, *, name: str = "model") -> Any:
         obj: an ``nn.Module``, compiled or not.
         name: what to call it, for scripts with several.
     """
+    from torch.nn.parameter import is_lazy
+
     parameters = list(obj.parameters())
+    sized = [one for one in parameters if not is_lazy(one)]  # a lazy one has no shape yet
     detail = {
         "class": type(obj).__qualname__,
-        "parameters": sum(one.numel() for one in parameters),
-        "trainable": sum(one.numel() for one in parameters if one.requires_grad),
+        "parameters": sum(one.numel() for one in sized),
+        "trainable": sum(one.numel() for one in sized if one.requires_grad),
         "devices": sorted({str(one.device) for one in parameters}),
     }
     session().recorder.add("object_described", "model", name, detail)
