@@ -6,7 +6,6 @@ else by `Pane.ask`. Where panes stand and which are in sight is the main screen'
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
@@ -18,6 +17,8 @@ from textual.widgets import Static
 
 from tui.follow import News
 from tui.sample_table import SampleKey
+from tui.words import shorten
+from wl_core.errors import WlError
 
 if TYPE_CHECKING:
     from tui.app import WlApp
@@ -63,9 +64,16 @@ class Pane(Vertical):
     def in_sight(self) -> bool:
         return self.is_mounted and self.display and self.size.height > 0
 
-    async def ask(self, job: Callable[[Run], Answer]) -> Answer:
-        """What ``job`` returns, run in the thread that owns the run; errors come out here."""
-        return await asyncio.wrap_future(cast("WlApp", self.app).follower.ask(job))
+    async def ask(self, job: Callable[[Run], Answer]) -> Answer | None:
+        """What ``job`` returns, run in the thread that owns the run.
+
+        None when the run cannot be read or written just now: the title says why.
+        """
+        try:
+            return await cast("WlApp", self.app).ask(job)
+        except (WlError, OSError) as error:
+            self.set_heading(shorten(f"cannot be read: {error}", 200))
+            return None
 
     def set_active(self, active: bool) -> None:
         """Whether the keys go to this pane; said by a mark as well as by colour."""

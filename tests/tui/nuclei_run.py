@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from wl_core.tail import Entry
 DATA = Path(wl_plugins.demo.__path__[0]) / "data"
 WRITER = b"nuclei.."
 TILE = 128
+LANDMARKS = ("run_started", "run_finished", "paused", "resumed")
 TRAIN = [f"tile_{number:02d}" for number in range(12)]
 TEST = [f"tile_{number:02d}" for number in range(12, 16)]
 SAMPLE_SIGNALS = ("train_bce/sample", "train_dice/sample")
@@ -28,10 +30,10 @@ SAMPLE_SIGNALS = ("train_bce/sample", "train_dice/sample")
 class NucleiRun:
     """Writes a run; one call of `train` is one step."""
 
-    def __init__(self, path: Path, *, train: list[str] = TRAIN) -> None:
+    def __init__(self, path: Path, *, train: Sequence[str] = TRAIN) -> None:
         self.path = path
         self.step = 0
-        self.train_ids = train
+        self.train_ids = list(train)
         directory = RunDirectory(path)
         self._lock: WriterLock | None = WriterLock(directory.lock)
         self._lock.sign()
@@ -41,7 +43,7 @@ class NucleiRun:
         self._labels = np.asarray(Image.open(DATA / "mask2d.tif")).astype(np.int32)
         self._random = np.random.default_rng(0)
         self.frame(("run_started", "nuclei", 1, "here", {}, False), phase="outside")
-        for origin, ids in (("train_loader", train), ("test_loader", TEST)):
+        for origin, ids in (("train_loader", self.train_ids), ("test_loader", TEST)):
             self.introduce(origin, ids)
 
     def frame(self, *events: tuple[Any, ...], phase: str = "train", failed: bool = False) -> None:
@@ -60,8 +62,15 @@ class NucleiRun:
             builder.blobs,
             builder.events,
         )
-        age = self.step + (phase == "train")
-        self._log.append([Entry(WRITER, self._number, len(builder.events), encode(frame), age)])
+        entry = Entry(
+            WRITER,
+            self._number,
+            len(builder.events),
+            encode(frame),
+            model_age=self.step + (phase == "train"),
+            landmark=any(kind in LANDMARKS for kind, *_ in events),
+        )
+        self._log.append([entry])
 
     def introduce(self, origin: str, ids: list[str]) -> None:
         """Metadata, instances and their masks."""

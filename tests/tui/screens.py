@@ -10,7 +10,7 @@ from typing import Any
 from textual.app import App
 from textual.pilot import Pilot
 
-DEADLINE = 15.0
+DEADLINE = 10.0
 
 
 def screen_text(app: App[Any]) -> str:

@@ -80,6 +80,8 @@ class InstancesPane(Pane):
     async def _load(self, sample: SampleKey) -> None:
         table = await self.ask(lambda run: load_instances(run, sample))
         self._loading = False
+        if table is None:
+            return
         if sample == self._shown:
             self.table.set_table(table, table.column(ANNOTATION_ID).values, self._step)
         else:

@@ -69,9 +69,11 @@ class PicturePane(Pane):
     @work(exclusive=True, group="picture")
     async def _load(self, sample: SampleKey) -> None:
         before = self._scene
-        self._scene = await self.ask(lambda run: load_scene(run, sample, before))
+        scene = await self.ask(lambda run: load_scene(run, sample, before))
         self._loaded_at, self._loading = time.monotonic(), False
-        self._draw()
+        if scene is not None:
+            self._scene = scene
+            self._draw()
 
     def _draw(self) -> None:
         scene = self._scene

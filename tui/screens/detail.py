@@ -15,7 +15,7 @@ from textual.widgets import Footer, Static
 
 from tui.follow import News
 from tui.panes.instances import ANNOTATION_ID, load_instances
-from tui.sample_table import SampleKey, find_row
+from tui.sample_table import SampleKey, find_row, signals_first
 from tui.scene import Scene, load_scene
 from tui.screens.base import RunScreen
 from tui.screens.help import HelpScreen, key_rows
@@ -24,6 +24,7 @@ from tui.widgets.image import OverlayImage
 from tui.widgets.sparkline import sparkline
 from tui.widgets.status_line import StatusLine
 from tui.widgets.table import VirtualTable
+from wl_core.errors import WlError
 from wl_core.table import Table, TableColumn
 
 if TYPE_CHECKING:
@@ -52,9 +53,8 @@ def load_detail(run: Run, sample: SampleKey, before: Scene | None) -> Detail:
 
 def load_facts(run: Run, sample: SampleKey) -> Table:
     """One row for each filled cell of the sample's row: name, value, trajectory."""
-    table = run.samples()
-    row = find_row(run, sample)
-    signals = frozenset(run.curves())
+    row, signals = find_row(run, sample), frozenset(run.curves())
+    table = signals_first(run.samples(), signals)
     facts = []
     for column in table:
         text = "" if row is None else format_cell(column, row)
@@ -124,7 +124,11 @@ class DetailScreen(RunScreen):
         self._loaded_at = time.monotonic()
         sample, before = self._sample, self._scene
         app = cast("WlApp", self.app)
-        detail = await app.ask(lambda run: load_detail(run, sample, before))
+        try:
+            detail = await app.ask(lambda run: load_detail(run, sample, before))
+        except (WlError, OSError) as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
         self._scene = detail.scene
         self.query_one("#facts", VirtualTable).set_table(detail.facts)
         self.query_one("#detail-instances", VirtualTable).set_table(detail.instances)

@@ -31,6 +31,7 @@ from tui.screens.help import HelpScreen, key_rows
 from tui.screens.pick import AskScreen
 from tui.screens.trouble import TroubleScreen
 from tui.widgets.status_line import StatusLine
+from wl_core.errors import WlError
 
 if TYPE_CHECKING:
     from tui.app import WlApp
@@ -174,8 +175,12 @@ class MainScreen(RunScreen):
 
     @work(group="command")
     async def _tell_run(self, job: Callable[[Run], None], said: str) -> None:
-        await self.active.ask(job)
-        self.notify(said, markup=False)
+        try:
+            await cast("WlApp", self.app).ask(job)
+        except (WlError, OSError) as error:
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            self.notify(said, markup=False)
 
     def _chosen(self) -> tuple[SampleKey, int | None, bool] | None:
         """Sample and, in the instances' pane, instance under the cursor, and if it is discarded."""
@@ -240,8 +245,7 @@ class MainScreen(RunScreen):
         self._pane(PicturePane).cycle_overlays()
 
     def action_show_parked(self) -> None:
-        app = cast("WlApp", self.app)
-        reports = app.trouble_reports()
+        reports = cast("WlApp", self.app).trouble_reports()
         if reports:
             self.app.push_screen(TroubleScreen(reports))
         else:

@@ -145,7 +145,7 @@ class CurvePlot(Widget, can_focus=True):
         return Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self, width: int, height: int) -> list[Strip]:
-        legend = self._legend(width, max(1, height // 4))
+        legend = self._legend(width, max(1, height // 3))
         plot_width, plot_height = width - AXIS_WIDTH, height - len(legend) - 2
         if plot_width < MIN_WIDTH or plot_height < MIN_HEIGHT:
             return legend[:height]
@@ -213,7 +213,7 @@ class CurvePlot(Widget, can_focus=True):
             round((top - tick) / (top - bottom) * (height - 1)): braille.tick_label(
                 10**tick if self.log_y else tick
             )
-            for tick in braille.nice_ticks(bottom, top, max(2, height // 4))
+            for tick in braille.nice_ticks(bottom, top, max(3, height // 4))
         }
         styles = [self._style_of(i) for i in range(len(self.series))]
         axis = self.get_component_rich_style("plot--axis")

@@ -62,8 +62,6 @@ class StatusLine(Static):
             return [("opening …", "dim")]
         state = news.status.state
         parts = [(f"{STATE_SYMBOLS.get(state, '?')} {state}", f"bold $state-{state}")]
-        if news.status.detail:
-            parts.append((f" ({news.status.detail})", _FAINT))
         if news.parked:
             names = ", ".join(parked.projection for parked in news.parked)
             parts.append((f"  ! parked: {names} (e shows why) ", "bold $error"))
@@ -71,6 +69,8 @@ class StatusLine(Static):
         if state == "training" and news.steps_per_second is not None:
             parts.append((f"   {news.steps_per_second:.1f} steps/s", ""))
         parts.append((f"   {self._freshness(news)}", _FAINT))
+        if news.status.detail:
+            parts.append((f"   {news.status.detail}", _FAINT))
         parts.append((f"   position {news.position:,}", _FAINT))
         return parts
 
