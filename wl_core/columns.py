@@ -29,13 +29,15 @@ _FLOAT64 = np.dtype(np.float64)
 
 def pack(value: Any) -> bytes:
     """Small structured state (names, counts) as bytes of a snapshot."""
-    packed: bytes = msgpack.packb(value)
+    packed: bytes = msgpack.packb(value, unicode_errors="surrogatepass")  # as frames are
     return packed
 
 
 def unpack(state: Mapping[str, npt.NDArray[Any] | bytes], key: str) -> Any:
     """What `pack` packed under that key of a snapshot."""
-    return msgpack.unpackb(state[key], use_list=False, strict_map_key=False)
+    return msgpack.unpackb(
+        state[key], use_list=False, strict_map_key=False, unicode_errors="surrogatepass"
+    )
 
 
 def array_of(state: Mapping[str, npt.NDArray[Any] | bytes], key: str) -> npt.NDArray[Any]:

@@ -225,7 +225,7 @@ class Projector:
                 return events
             for held in behind:
                 held.position = max(held.position, stream.end)
-            if stop is None:
+            if stop is None or stream.reached_last_step:
                 return events
         return events
 
@@ -337,6 +337,7 @@ class _Stream:
     ) -> None:
         self.damaged: dict[int, DamagedFrame] = {}
         self.end = start
+        self.reached_last_step = False
         self._items = log.frames(start, stop)
         self._start, self._stop, self._last_step = start, stop, last_step
 
@@ -347,6 +348,7 @@ class _Stream:
                 self.end = max(self.end, item.position + 1)
             elif item.position >= self._start:  # a log may step back to the frame around start
                 if self._last_step is not None and item.step > self._last_step:
+                    self.reached_last_step = True
                     return
                 yield item
                 self.end = item.position + item.count

@@ -21,12 +21,29 @@ from wl_core.codec import PHASES, Frame, FrameBuilder, SampleId, decode, encode
 T = TypeVar("T")
 
 # -5 and 2**40 lie outside any direct table; 1 and "1" are two samples.
-_SAMPLE_IDS: tuple[SampleId, ...] = (0, 1, 2, 3, 4, -5, 70_000, 2**40, "1", "a", "b/c", "é")
+_SAMPLE_IDS: tuple[SampleId, ...] = (0, 1, 2, 3, 4, -5, 70_000, 2**40, "1", "a", "b/c", "\udce9")
 _INTEGERS = tuple(one for one in _SAMPLE_IDS if isinstance(one, int))
 _ORIGINS = ("train_loader", "test_loader")
 _SIGNALS = ("loss", "dice", "test_dice/sample")
 _FLOATS = (0.0, -0.0, 1.0, 0.1, 1 / 3, -2.5, 1e-7, 3e38, 1e300, np.nan, np.inf, -np.inf)
-_SCALARS = (None, True, False, 0, 1, -3, 2**70, 0.0, -0.0, 0.5, np.nan, "rainy", "dry", "", "1")
+_SCALARS = (
+    None,
+    True,
+    False,
+    0,
+    1,
+    -3,
+    2**70,
+    0.0,
+    -0.0,
+    0.5,
+    np.nan,
+    "rainy",
+    "dry",
+    "",
+    "1",
+    "\udcff",
+)
 _DTYPES = ("f4", "f4", "f4", "f8", "f2", "i8", "u1", "?")
 
 
