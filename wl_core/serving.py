@@ -39,7 +39,7 @@ def keep_serving(timeout: float | None = None) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while deadline is None or time.monotonic() < deadline:
-            running.obey()
+            running.obey(waiting=False)  # nothing is left that a pause could hold up
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

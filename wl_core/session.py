@@ -165,10 +165,10 @@ class Session:
 
     # -- what others ask for -------------------------------------------------------
 
-    def obey(self) -> None:
+    def obey(self, *, waiting: bool = True) -> None:
         """Reads what other processes appended; waits here while the run is paused."""
         self._take_in()
-        if self.pausing:
+        if self.pausing and waiting:
             self._wait()
 
     def _wait(self) -> None:
