@@ -1,8 +1,8 @@
 """ArrayStore: masks and predictions, stored once per content, loaded on first use.
 
-An array's reference is a 128-bit hash (truncated SHA-256) of its dtype, shape and values. Masks are mostly zeros, so an
-integer or bool array is cut to the box of its nonzero values before it is hashed and stored; floats
-are kept whole, because a negative zero is not nothing. A record is
+An array's reference is a 128-bit hash (truncated SHA-256) of its dtype, shape and values. Masks
+are mostly zeros, so an integer or bool array is cut to the box of its nonzero values before it is
+hashed and stored; floats are kept whole, because a negative zero is not nothing. A record is
 
     b"\\x01" + msgpack [dtype, shape, box] + raw values of the box      as the tail holds it
     b"\\x02" + the same behind zlib                                     as the store holds it
@@ -78,12 +78,14 @@ def _boxes(stack: npt.NDArray[Any]) -> list[tuple[int, ...]]:
     count, *_, height, width = stack.shape
     row_bytes = width * stack.itemsize
     word = next(size for size in (8, 4, 2, 1) if row_bytes % size == 0)
-    words = np.ascontiguousarray(stack).view(f"u{word}").reshape(count, -1, height, row_bytes // word)
+    words = (
+        np.ascontiguousarray(stack).view(f"u{word}").reshape(count, -1, height, row_bytes // word)
+    )
     some = words[:, 0] != 0
     for plane in range(1, words.shape[1]):
         some |= words[:, plane] != 0
     rows = _any_last(some)
-    columns = np.ascontiguousarray(some.transpose(1, 0, 2)).any(axis=0)
+    columns = np.logical_or.reduce(np.ascontiguousarray(some.transpose(1, 0, 2)), axis=0)
     found = np.empty((count, 4), np.intp)
     found[:, 0], found[:, 1] = rows.argmax(1), height - rows[:, ::-1].argmax(1)
     found[:, 2] = columns.argmax(1) * word // stack.itemsize
@@ -115,9 +117,7 @@ def _unpack(record: bytes) -> npt.NDArray[Any]:
         return values.reshape(shape).copy()
     array = np.zeros(shape, dtype)
     top, bottom, left, right = box
-    array[..., top:bottom, left:right] = values.reshape(
-        (*shape[:-2], bottom - top, right - left)
-    )
+    array[..., top:bottom, left:right] = values.reshape((*shape[:-2], bottom - top, right - left))
     return array
 
 

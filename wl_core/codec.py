@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wl_core.errors import DamagedFrameError, FrameTooLargeError, UnsupportedFormatError
-from wl_core.events import CATALOGUE, Catalogue, WireEvent
+from wl_core.events import CATALOGUE, Catalogue, Field, WireEvent
 
 FORMAT = 1
 MAX_FRAME_BYTES = 256 << 20
 PHASES = ("outside", "train", "test")
 SampleId = int | str
 
+_PHASES = dict(enumerate(PHASES))  # unlike the tuple, knows no -1
 _CHECKSUM = struct.Struct("<I")
 # What a vector may be made of; anything else in a blob table is damage. V16 is an array reference.
 DTYPES = {
@@ -83,17 +84,22 @@ class DamagedFrame:
 class FrameBuilder:
     """Collects events and their vectors; equal vectors are kept once."""
 
-    __slots__ = ("_index", "_versions", "blobs", "events")
+    __slots__ = ("_index", "_layouts", "blobs", "events")
 
     def __init__(self, catalogue: Catalogue = CATALOGUE) -> None:
-        self._versions = catalogue.versions
+        self._layouts = catalogue.layouts
         self.blobs: list[Any] = []
         self.events: list[WireEvent] = []
         self._index: dict[tuple[str, Any], int] = {}
 
     def add(self, kind: str, *fields: Any) -> None:
         """Appends an event of the kind's newest version."""
-        self.events.append((kind, self._versions[kind], *fields))
+        version, width, _, json = self._layouts[kind]
+        if len(fields) + 2 != width:
+            raise TypeError(f"an event {kind!r} has {width - 2} fields, got {len(fields)}")
+        if json:
+            fields = tuple(plain(f) if n in json else f for n, f in enumerate(fields))
+        self.events.append((kind, version, *fields))
 
     def blob(self, code: str, data: Any) -> int:
         """The index of this blob, which is stored if an equal one is not there yet."""
@@ -113,8 +119,26 @@ class FrameBuilder:
         return self.blob(*pack_ids(ids))
 
 
+def plain(value: Any) -> Any:
+    """What a script gave, as JSON could hold it: no key but text, and anything unknown as its text.
+
+    Integers beyond 64 bits become text as well. Infinities and NaN stay.
+    """
+    if value is None or isinstance(value, (bool, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return str(value)
+
+
 def pack_ids(ids: Sequence[SampleId]) -> tuple[str, Any]:
-    """The blob of these ids: ``("i4" | "i8", bytes)`` when all are integers, else ``("s", ids)``."""
+    """The blob of these ids: ``("i4" or "i8", bytes)`` if all are integers, else ``("s", ids)``."""
     if all(type(one) is int for one in ids):
         array = np.asarray(ids, np.int64)
         if array.size == 0 or (array.min() >= -(2**31) and array.max() < 2**31):
@@ -156,7 +180,8 @@ def encode(frame: Frame) -> bytes:
             frame.failed,
             frame.blobs,
             frame.events,
-        )
+        ),
+        unicode_errors="surrogatepass",
     )
     if len(body) > MAX_FRAME_BYTES:
         raise FrameTooLargeError(
@@ -181,9 +206,9 @@ def decode(position: int, data: bytes, catalogue: Catalogue = CATALOGUE) -> Fram
     parts = _unpack(position, body)
     try:
         _, count, step, time, writer, number, phase, failed, blobs, events = parts
-        frame = Frame(step, time, writer, number, PHASES[phase], failed, blobs, events, position)
+        frame = Frame(step, time, writer, number, _PHASES[phase], failed, blobs, events, position)
         _check(frame, count)
-        frame.events = _newest(events, catalogue)
+        frame.events = _newest(events, len(blobs) // 2, catalogue)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise DamagedFrameError(position, f"it is not built like a frame ({error})") from error
     return frame
@@ -192,7 +217,7 @@ def decode(position: int, data: bytes, catalogue: Catalogue = CATALOGUE) -> Fram
 def _unpack(position: int, body: memoryview) -> tuple[Any, ...]:
     """msgpack bounds every length by the bytes at hand, and the depth by its stack."""
     try:
-        parts = msgpack.unpackb(body, use_list=False, max_ext_len=0)
+        parts = msgpack.unpackb(body, use_list=False, max_ext_len=0, unicode_errors="surrogatepass")
     except (ValueError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise DamagedFrameError(position, f"msgpack cannot read it ({error})") from error
     if not isinstance(parts, tuple) or not parts or not isinstance(parts[0], int):
@@ -221,13 +246,25 @@ def _check(frame: Frame, count: int) -> None:
             raise ValueError(f"a blob of {len(data)} bytes cannot hold {code}")
 
 
-def _newest(events: Sequence[WireEvent], catalogue: Catalogue) -> list[WireEvent]:
-    """The events in their newest versions; almost all of them are, so that is asked first."""
-    newest = catalogue.versions.get
-    return [
-        event if newest(event[0]) == event[1] else catalogue.upcast(_checked(event))
-        for event in events
-    ]
+def _newest(events: Sequence[WireEvent], blobs: int, catalogue: Catalogue) -> list[WireEvent]:
+    """The events in their newest versions, with the fields of these and blobs that are there."""
+    layouts = catalogue.layouts.get
+    newest: list[WireEvent] = []
+    named: list[Any] = []
+    for stored in events:
+        event = stored
+        layout = layouts(event[0])
+        if layout is None or event[1] != layout.version:
+            event = catalogue.upcast(_checked(event))
+        if layout is not None:
+            if len(event) != layout.width:
+                raise ValueError(f"{event[0]} has {len(event) - 2} fields")
+            named += layout.blobs(event)
+        newest.append(event)
+    for index in set(named):
+        if index is not None and not (type(index) is int and 0 <= index < blobs):
+            raise ValueError(f"an event names the blob {index} of {blobs}")
+    return newest
 
 
 def _checked(event: WireEvent) -> WireEvent:
@@ -257,13 +294,23 @@ def frame_events(frame: Frame, catalogue: Catalogue = CATALOGUE) -> Iterator[Eve
             data: dict[str, Any] = {"fields": list(event[2:])}
         else:
             data = {}
-            for spec, value in zip(kind.fields, event[2:], strict=False):
-                if value is not None and spec.type == "vector":
-                    vector = frame.vector(value)
-                    value = [v.tobytes().hex() for v in vector] if vector.dtype.kind == "V" else vector.tolist()
-                elif value is not None and spec.type == "ids":
-                    value = frame.ids(value)
-                data[spec.name] = value
+            for spec, value in zip(kind.fields, event[2:], strict=True):
+                data[spec.name] = _readable(frame, spec, value)
         yield Event(
-            frame.position + offset, frame.step, frame.time, frame.phase, event[0], data, frame.failed
+            frame.position + offset,
+            frame.step,
+            frame.time,
+            frame.phase,
+            event[0],
+            data,
+            frame.failed,
         )
+
+
+def _readable(frame: Frame, field: Field, value: Any) -> Any:
+    if value is None or field.type not in ("vector", "ids"):
+        return value
+    if field.type == "ids":
+        return frame.ids(value)
+    vector = frame.vector(value)
+    return [one.tobytes().hex() for one in vector] if vector.dtype.kind == "V" else vector.tolist()

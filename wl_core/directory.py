@@ -1,11 +1,11 @@
 """The run directory: where things lie in it, who may write it, and which runs there are.
 
-    RUN/
-      rank-0000/
-        log/ arrays/          LMDB environments
-        tail-*                frames that are not in the log yet
-        writer.lock           held by the training process as long as it lives
-      views/                  checkpoints; may be deleted at any time
+RUN/
+  rank-0000/
+    log/ arrays/          LMDB environments
+    tail-*                frames that are not in the log yet
+    writer.lock           held by the training process as long as it lives
+  views/                  checkpoints; may be deleted at any time
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from wl_core.errors import RunLockedError, RunNotFoundError
 
@@ -95,7 +95,9 @@ def find_run(name: Path | str | None = None, root: Path | str | None = None) -> 
         if RunDirectory(path).exists:
             return path
     known = ", ".join(path.name for path in list_runs(base)[:5]) or "none"
-    raise RunNotFoundError(f"there is no run at {name} nor at {base / name}; runs under {base}: {known}")
+    raise RunNotFoundError(
+        f"there is no run at {name} nor at {base / name}; runs under {base}: {known}"
+    )
 
 
 def new_run_path(root: Path | str | None = None) -> Path:
@@ -116,9 +118,9 @@ class WriterLock:
     run would seem alive until the last worker has died.
     """
 
-    _held: dict[str, WriterLock] = {}
+    _held: ClassVar[dict[str, WriterLock]] = {}
 
-    def __init__(self, path: Path, *, attempts: int = 20) -> None:
+    def __init__(self, path: Path, *, attempts: int = 100) -> None:
         self._key = os.path.realpath(path)
         self.path = path
         if self._key in self._held:
@@ -130,7 +132,8 @@ class WriterLock:
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
-                # A reader that asks whether a writer lives holds the lock for an instant.
+                # A reader that asks whether a writer lives holds the lock for an instant, and one
+                # that brings a dead writer's frames into the log a little longer.
                 attempts -= 1
                 if attempts <= 0:
                     holder = _read(self._file)
@@ -158,7 +161,7 @@ os.register_at_fork(after_in_child=WriterLock.forget_in_child)
 
 
 def writer_of(path: Path) -> dict[str, Any] | None:
-    """Who is writing the run with this lock file: ``pid``, ``host``, ``command``; None for nobody."""
+    """Who writes the run with this lock file: ``pid``, ``host``, ``command``; None for nobody."""
     if os.path.realpath(path) in WriterLock._held:
         return _describe()
     try:

@@ -35,7 +35,18 @@ Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 # The engine whose files every LMDB ever released can read (0.9), not the one of LMDB 1.0.
 _FILE_FORMAT = 0
 _FIRST_MAP = 64 << 20
-_NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "glusterfs", "fuse.sshfs", "beegfs")
+_NETWORK = (
+    "nfs",
+    "cifs",
+    "smb",
+    "9p",
+    "afs",
+    "ceph",
+    "lustre",
+    "glusterfs",
+    "fuse.sshfs",
+    "beegfs",
+)
 
 
 class Environment:
@@ -79,9 +90,8 @@ class Environment:
     def reading(self) -> Iterator[Transaction]:
         """A read transaction; keep it short, nothing in this process writes while it is open."""
         self._check()
-        with self._turn, translated(self.path):
-            with self._growing(self._env.begin) as transaction:
-                yield transaction
+        with self._turn, translated(self.path), self._growing(self._env.begin) as transaction:
+            yield transaction
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Runs ``work`` in a write transaction; it is run again when the map had to grow first."""
@@ -190,7 +200,8 @@ def structural_damage(path: Path) -> list[str]:
     somebody writes the environment, what is found may be no damage.
     """
     try:
-        return list(verify(str(path)))
+        found: list[str] = verify(str(path))  # type: ignore[no-untyped-call]
+        return found
     except VerifyError as error:
         return [str(error)]
 
@@ -266,10 +277,11 @@ def _cut_off_child() -> None:
     for environment in _open.values():
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(environment._env))
     _open.clear()
+    _registry_lock.release()
 
 
 os.register_at_fork(
     before=_registry_lock.acquire,
     after_in_parent=_registry_lock.release,
-    after_in_child=lambda: (_registry_lock.release(), _cut_off_child())[1],
+    after_in_child=_cut_off_child,
 )

@@ -110,6 +110,13 @@ class RecordingStoppedWarning(UserWarning):
     """Given once when the disk refuses: training goes on, nothing more is recorded."""
 
 
+class TailLeftWarning(UserWarning):
+    """Given when a run is opened and the disk refuses what a killed training left in its tails.
+
+    The run is read without its last steps; they are taken in when there is room again.
+    """
+
+
 class SignalFailedWarning(UserWarning):
     """Given once per signal whose function raised; the traceback is in the log."""
 

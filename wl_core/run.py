@@ -6,8 +6,10 @@ the checkpoints, which may be deleted at any time.
 
 from __future__ import annotations
 
+import errno
 import secrets
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +23,15 @@ from wl_core.checkpoints import Checkpoints
 from wl_core.codec import Frame, FrameBuilder, SampleId, encode, pack_index
 from wl_core.commit import recover
 from wl_core.directory import RunDirectory, WriterLock, find_run, list_runs
-from wl_core.errors import RunLockedError, RunNotFoundError, UnknownNameError, UsageError, nearest
+from wl_core.errors import (
+    LogWriteError,
+    RunLockedError,
+    RunNotFoundError,
+    TailLeftWarning,
+    UnknownNameError,
+    UsageError,
+    nearest,
+)
 from wl_core.log import EventLog
 from wl_core.plugins import load_plugins
 from wl_core.projection import Parked, Projector
@@ -88,12 +98,23 @@ class Run:
             return
         try:
             lock = WriterLock(self.directory.lock, attempts=1)
-        except (RunLockedError, PermissionError):
+        except RunLockedError:
             return
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            return  # who may only read, reads what is in the log
         log = EventLog(self.directory.log)
         arrays = ArrayStore(self.directory.arrays, create=True)
         try:
             recover(log, arrays, self.directory.rank_path)
+        except LogWriteError as error:
+            warnings.warn(
+                f"the last steps of {self.path} could not be brought into its log and are not"
+                f" shown; they wait in its tail-* files until there is room: {error}",
+                TailLeftWarning,
+                stacklevel=5,
+            )
         finally:
             arrays.close()
             log.close()

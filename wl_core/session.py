@@ -8,6 +8,7 @@ starts it when the first thing worth recording happens.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import platform
 import secrets
@@ -65,11 +66,10 @@ class Session:
         self.writer = secrets.token_bytes(8)
         last = self.log.last_frame()
         step = self.log.model_age
-        self._commit: GroupCommit | None = GroupCommit(
-            self.log, self.arrays, where.rank_path, self.writer
-        )
+        self._commit = GroupCommit(self.log, self.arrays, where.rank_path, self.writer)
+        self._recording = True
         self.recorder = Recorder(self.writer, self._submit, self._committed, step)
-        self.views = LocalViews(self.log, self.recorder, self.flush)
+        self.views = LocalViews(self.log, self.recorder, self._flush_for_views)
         self.discards: frozenset[tuple[str, SampleId, int]] = frozenset()
         self.pausing = False
         self.loaders: dict[str, TrackedLoader] = {}
@@ -99,12 +99,12 @@ class Session:
 
     def _submit(self, entry: Entry) -> None:
         """A disk that refuses ends the recording, never the training (G8)."""
-        if self._commit is None:
+        if not self._recording:
             return
         try:
             self._commit.submit(entry)
         except LogWriteError as error:
-            self._commit = None
+            self._recording = False
             warnings.warn(
                 f"recording has stopped, training goes on: {error}. What was recorded before is"
                 f" safe in {self.directory.path}",
@@ -213,18 +213,23 @@ class Session:
         Raises:
             LogWriteError: the disk refused.
         """
-        if self._commit is None:
+        if not self._recording:
             raise LogWriteError(f"recording into {self.directory.path} has stopped")
         self._commit.flush()
+
+    def _flush_for_views(self) -> None:
+        """A signal that reads values is part of the training, which goes on without the disk."""
+        if self._recording:
+            with contextlib.suppress(LogWriteError):  # the next step that is recorded tells
+                self._commit.flush()
 
     def close(self, reason: str = "finished", error: str = "") -> None:
         """Ends the run in order. Frames of guards that are still open are committed first."""
         while self._guards:
             self.leave(None)
         self.recorder.add("run_finished", reason, error)
-        if self._commit is not None:
-            commit, self._commit = self._commit, None
-            commit.close()
+        self._recording = False
+        self._commit.close()
         self.log.close()
         self.arrays.close()
         self._lock.release()

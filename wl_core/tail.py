@@ -7,7 +7,8 @@ so that one can be emptied while the other grows.
 
     file   = b"WLTAIL01" + writer (8 bytes) + records
     record = length u64, crc32 u32 of the rest, number u64, count u32, model age u64,
-             frame length u32, landmark u8, frame, arrays (msgpack [[reference, record], …] or nothing)
+             frame length u32, landmark u8, frame, arrays
+    arrays = nothing, or msgpack [[reference, record], …]
 
 All numbers are little-endian. ``docs/log-format.md`` says the same for other languages.
 """
