@@ -159,3 +159,40 @@ def test_on_a_terminal_the_tui_opens_on_the_training_and_leaving_it_ends_both(tm
     assert process.returncode == 0
     assert not is_alive(pid)
     assert state_of(path).state == "finished"
+
+
+def test_a_training_may_stay_for_others_until_it_is_interrupted(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wl_plugins.demo.train", "--steps", "1", "--run", tmp_path / "run",
+         "--keep-serving", "--stop-at-end-of-input"],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert any("staying" in line for line in process.stderr)
+        assert state_of(tmp_path / "run").state == "training"
+        process.stdin.close()
+        assert process.wait(SOON) == 0
+    assert state_of(tmp_path / "run").state == "finished"
+
+
+def test_on_a_terminal_progress_is_a_bar(tmp_path):
+    code = (
+        "from wl_plugins.demo.progress import reporting\n"
+        "with reporting(3) as report:\n"
+        "    report(2, 'test dice 0.500')\n"
+        "    report(3, '')\n"
+    )
+    parent, child = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+    with subprocess.Popen([sys.executable, "-c", code], stderr=child, env=environment) as process:
+        os.close(child)
+        seen = b""
+        try:
+            while chunk := os.read(parent, 65536):
+                seen += chunk
+        except OSError:  # Linux says so when the other side is closed
+            pass
+        assert process.wait(SOON) == 0
+    os.close(parent)
+    assert b"3/3" in seen
+    assert b"test dice 0.500" in seen

@@ -20,8 +20,8 @@ import click
 from wl_core.cli_options import root_option
 from wl_core.errors import WlError
 from wl_core.hookspecs import hookimpl
+from wl_plugins.demo import STEPS
 
-STEPS = 400
 OUTPUT_FILE = "train.log"
 
 _SECONDS_TO_BEGIN = 120.0  # importing torch from a cold disk takes most of a minute

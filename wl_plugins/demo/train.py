@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR
 
 import wl_core as wl
+from wl_plugins.demo import STEPS
 from wl_plugins.demo.dataset import NucleiTiles
 from wl_plugins.demo.model import UNet
 from wl_plugins.demo.progress import reporting
@@ -36,8 +37,6 @@ from wl_plugins.segmentation import (
     instance_batch_idx,
     seg_collate,
 )
-
-STEPS = 400
 
 # An instance is scored in its box and 8 pixels around, without the nuclei beside it: a map of
 # classes says where nuclei are and not which pixel belongs to which.
