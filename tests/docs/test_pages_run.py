@@ -6,6 +6,7 @@ A comment before a fenced block says what is done with it:
     <!-- run: python -->     it is run as a script
     <!-- run: console -->    its ``$`` lines are run by bash, one after the other; what stands
                              below one must be its output, with ``...`` for any text
+    <!-- from: FILE -->      its lines stand in that file of the repository, one after the other
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"<!-- (file|run): (\S+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"<!-- (file|from|run): (\S+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SECONDS = 120
 
 
 def blocks(page: Path) -> list[tuple[str, str, str]]:
     return [tuple(match) for match in BLOCK.findall(page.read_text())]  # type: ignore[misc]
+
+
+def unindented(text: str) -> str:
+    """The lines without what stands before them, since an excerpt is not indented as its origin."""
+    return "".join(line.lstrip() for line in text.splitlines(keepends=True))
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -40,7 +46,8 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=SECONDS,
         check=False,
@@ -60,13 +67,11 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
 def check_console(text: str, folder: Path) -> None:
     for command, expected in commands(text):
         done = run(["bash", "-c", command], folder)
-        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}"
         if expected.strip():
             flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-            same = doctest.OutputChecker().check_output(expected, done.stdout + done.stderr, flags)
-            assert same, (
-                f"$ {command}\n{done.stdout}{done.stderr}\n--- but the page says\n{expected}"
-            )
+            same = doctest.OutputChecker().check_output(expected, done.stdout, flags)
+            assert same, f"$ {command}\n{done.stdout}\n--- but the page says\n{expected}"
 
 
 @pytest.mark.parametrize(
@@ -77,9 +82,11 @@ def test_page(page: Path, tmp_path: Path) -> None:
         if action == "file":
             (tmp_path / argument).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / argument).write_text(text)
+        elif action == "from":
+            assert unindented(text) in unindented((ROOT / argument).read_text()), text
         elif argument == "python":
             done = run([sys.executable, "-c", text], tmp_path)
-            assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+            assert done.returncode == 0, f"{text}\n{done.stdout}"
         else:
             assert argument == "console"
             check_console(text, tmp_path)
@@ -87,5 +94,5 @@ def test_page(page: Path, tmp_path: Path) -> None:
 
 def test_every_marker_is_followed_by_a_block() -> None:
     for page in PAGES:
-        marked = re.findall(r"<!-- (?:file|run): ", page.read_text())
+        marked = re.findall(r"<!-- (?:file|from|run): ", page.read_text())
         assert len(marked) == len(blocks(page)), page
