@@ -134,6 +134,7 @@ class Follower(threading.Thread):
         self._last_status: RunStatus | None = None
         self._pending = True  # there is something that no news has told yet
         self._pace = Pace()
+        self.looks = 0
 
     # Called from the event loop
 
@@ -191,19 +192,20 @@ class Follower(threading.Thread):
 
     def _look(self, run: Run) -> bool:
         """Fold one bite of what is new and tell; True when there is more to fold."""
+        self.looks += 1
         if self._gone:
             return False
         if not run.path.exists():
             self._gone = True
             self._post(RunGone())
             return False
-        new = run.refresh()
+        run.refresh()
         status = run.status()
         self._pace.see(time.monotonic(), status.step)
-        if new or status != self._last_status:
+        # Not what `refresh` returned: a question may have made the run fold in between.
+        if run.position != self._tail_position or status != self._last_status:
             self._pending = True
             self._last_status = status
-        if new:
             self._read_tail(run)
         if self._pending and self._nothing_unshown.is_set():
             self._nothing_unshown.clear()

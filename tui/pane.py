@@ -92,7 +92,7 @@ class Pane(Vertical):
         for widget in self.query(Widget):
             shown = all(node.display for node in widget.ancestors_with_self)
             if widget.focusable and shown:
-                widget.focus()
+                self.screen.set_focus(widget)
                 return
 
     def on_mount(self) -> None:

@@ -228,10 +228,10 @@ async def test_p_asks_for_a_pause_and_then_for_going_on(app: WlApp, nuclei: Nucl
 
 async def test_a_finished_run_is_not_asked_to_pause(app: WlApp, nuclei: NucleiRun) -> None:
     nuclei.finish()
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await wait_for_text(pilot, "✓ finished")
         await pilot.press("p")
-        await wait_for_text(pilot, "nothing to pause")
+        await wait_for_text(pilot, "the run is finished: nothing to")
 
 
 async def test_enter_opens_the_sample_and_escape_goes_back(app: WlApp) -> None:
@@ -318,7 +318,7 @@ async def test_without_colour_overlays_are_letters(
         await wait_for_text(pilot, "tile_00")
         assert "▸" in screen_line(plain, "tile_00")
         await pilot.press("3")
-        await wait_for_text(pilot, "GGG", "P prediction")
+        await wait_for_text(pilot, "BBBB", "P prediction")
         await pilot.press("m")
         image = plain.screen.query_one(OverlayImage)
         assert image.hidden == {PREDICTION}

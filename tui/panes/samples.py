@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.timer import Timer
 
@@ -26,7 +25,6 @@ class SamplesPane(Pane):
     """The table of samples with its filter line."""
 
     title: ClassVar[str] = "Samples"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("slash", "filter", "Filter", key_display="/")]
 
     class Chosen(Message):
         """The cursor rests on a sample (None: there is none)."""
@@ -106,7 +104,8 @@ class SamplesPane(Pane):
 
     # Filtering
 
-    def action_filter(self) -> None:
+    def start_filter(self) -> None:
+        """Let a filter be written."""
         self.filter_bar.open()
 
     @on(FilterBar.Submitted)

@@ -16,9 +16,9 @@ _HIDDEN = frozenset(
 
 
 def key_rows(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """``(keys, what they do)`` for the focused widget and everything around it, nearest first."""
+    """``(keys, what they do)`` that work now, those of the footer first."""
     rows: dict[tuple[str, str], list[str]] = {}
-    for active in screen.active_bindings.values():
+    for active in sorted(screen.active_bindings.values(), key=lambda one: not one.binding.show):
         binding = active.binding
         if binding.description and binding.action not in _HIDDEN and active.enabled:
             rows.setdefault((_owner(active), binding.description), []).append(

@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Footer, Input, Static
 
 from tui import commands
 from tui.follow import News
@@ -54,13 +54,16 @@ class MainScreen(RunScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(str(n), f"show_pane({n})", f"Pane {n}", show=False)
+            Binding(str(n), f"show_pane({n})", "Go to that pane", show=False)
             for n in range(1, MAX_PANES + 1)
         ),
         Binding("tab", "next_pane(1)", "Next pane", show=False),
         Binding("shift+tab", "next_pane(-1)", "Previous pane", show=False),
+        # These two have priority because what is typed ahead of the screen must end in the line
+        # that they open: as keys of the table it would sort, tag and discard.
+        Binding("slash", "filter", "Filter", key_display="/", priority=True),
+        Binding("t", "tag", "Tag", priority=True),
         Binding("d", "discard", "Discard"),
-        Binding("t", "tag", "Tag"),
         Binding("p,space", "pause", "Pause", key_display="p"),
         Binding("v", "cycle_overlays", "Overlays", show=False),
         Binding("z", "zoom", "One pane / all", show=False),
@@ -200,10 +203,17 @@ class MainScreen(RunScreen):
         return sample, annotation_id, bool(table.table.column("discarded").cell(row))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Samples are decided upon where they can be seen."""
+        """Samples are decided upon where they can be seen, and never while a line is written."""
+        if action in ("filter", "tag") and isinstance(self.focused, Input):
+            return False
         if action in ("discard", "tag"):
             return isinstance(self.active, SamplesPane | InstancesPane | PicturePane)
         return True
+
+    def action_filter(self) -> None:
+        samples = self._pane(SamplesPane)
+        self._activate(samples)
+        samples.start_filter()
 
     def action_discard(self) -> None:
         chosen = self._chosen()

@@ -47,7 +47,7 @@ class FilterBar(Vertical):
 
     def open(self) -> None:
         self.add_class("-open")
-        self.query_one(Input).focus()
+        self.screen.set_focus(self.query_one(Input))
 
     def complain(self, error: FilterError) -> None:
         """Point at what is wrong and let the user go on writing."""
