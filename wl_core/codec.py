@@ -37,6 +37,7 @@ DTYPES = {
     for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "V16")
 }
 _ITEM_SIZES = {code: dtype.itemsize for code, dtype in DTYPES.items()}
+_ID_CODES, _ID_TYPES = frozenset(("s", "i4", "i8")), frozenset((int, str))
 _CODES = {dtype.str: code for code, dtype in DTYPES.items()}
 
 
@@ -94,7 +95,7 @@ class FrameBuilder:
 
     def add(self, kind: str, *fields: Any) -> None:
         """Appends an event of the kind's newest version."""
-        version, width, _, json = self._layouts[kind]
+        version, width, _, _, json = self._layouts[kind]
         if len(fields) + 2 != width:
             raise TypeError(f"an event {kind!r} has {width - 2} fields, got {len(fields)}")
         if json:
@@ -208,7 +209,7 @@ def decode(position: int, data: bytes, catalogue: Catalogue = CATALOGUE) -> Fram
         _, count, step, time, writer, number, phase, failed, blobs, events = parts
         frame = Frame(step, time, writer, number, _PHASES[phase], failed, blobs, events, position)
         _check(frame, count)
-        frame.events = _newest(events, len(blobs) // 2, catalogue)
+        frame.events = _newest(events, blobs, catalogue)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise DamagedFrameError(position, f"it is not built like a frame ({error})") from error
     return frame
@@ -240,17 +241,22 @@ def _check(frame: Frame, count: int) -> None:
     blobs = frame.blobs
     for code, data in zip(blobs[0::2], blobs[1::2], strict=True):
         if code == "s":
-            if not isinstance(data, tuple):
-                raise TypeError("ids must be a list")
+            if not (isinstance(data, tuple) and _ID_TYPES.issuperset(map(type, data))):
+                raise TypeError("ids must be integers and text")
+        elif not isinstance(data, bytes):
+            raise TypeError("a vector must be bytes")
         elif len(data) % _ITEM_SIZES[code]:
             raise ValueError(f"a blob of {len(data)} bytes cannot hold {code}")
 
 
-def _newest(events: Sequence[WireEvent], blobs: int, catalogue: Catalogue) -> list[WireEvent]:
+def _newest(
+    events: Sequence[WireEvent], blobs: Sequence[Any], catalogue: Catalogue
+) -> list[WireEvent]:
     """The events in their newest versions, with the fields of these and blobs that are there."""
     layouts = catalogue.layouts.get
     newest: list[WireEvent] = []
-    named: list[Any] = []
+    vectors: list[Any] = []
+    ids: list[Any] = []
     for stored in events:
         event = stored
         layout = layouts(event[0])
@@ -259,12 +265,22 @@ def _newest(events: Sequence[WireEvent], blobs: int, catalogue: Catalogue) -> li
         if layout is not None:
             if len(event) != layout.width:
                 raise ValueError(f"{event[0]} has {len(event) - 2} fields")
-            named += layout.blobs(event)
+            vectors += layout.vectors(event)
+            ids += layout.ids(event)
         newest.append(event)
-    for index in set(named):
-        if index is not None and not (type(index) is int and 0 <= index < blobs):
-            raise ValueError(f"an event names the blob {index} of {blobs}")
+    codes = blobs[0::2]
+    for named, of_ids in ((vectors, False), (ids, True)):
+        for index in set(named):
+            if index is not None and not _names(index, codes, of_ids):
+                raise ValueError(f"an event names {index!r} as a blob of {len(codes)}")
     return newest
+
+
+def _names(index: Any, codes: Sequence[str], of_ids: bool) -> bool:
+    """Is there such a blob, and one that can hold that?"""
+    if type(index) is not int or not 0 <= index < len(codes):
+        return False
+    return codes[index] in _ID_CODES if of_ids else codes[index] != "s"
 
 
 def _checked(event: WireEvent) -> WireEvent:

@@ -34,13 +34,14 @@ class Field:
 class Layout(NamedTuple):
     """What the codec asks of a kind for each event; kept apart because millions of them pass.
 
-    ``width`` is the length of a wire event; ``blobs`` gives the indexes of blobs in one; ``json``
-    are the places among the fields that hold what a user's script gave.
+    ``width`` is the length of a wire event; ``vectors`` and ``ids`` give the indexes of
+    blobs in one; ``json`` are the places among the fields that hold what a script gave.
     """
 
     version: int
     width: int
-    blobs: Callable[[WireEvent], tuple[Any, ...]]
+    vectors: Callable[[WireEvent], tuple[Any, ...]]
+    ids: Callable[[WireEvent], tuple[Any, ...]]
     json: tuple[int, ...]
 
 
@@ -65,7 +66,8 @@ class Kind:
         return Layout(
             self.version,
             len(self.fields) + 2,
-            _getter([n for n, f in enumerate(self.fields, 2) if f.type in ("vector", "ids")]),
+            _getter([n for n, f in enumerate(self.fields, 2) if f.type == "vector"]),
+            _getter([n for n, f in enumerate(self.fields, 2) if f.type == "ids"]),
             tuple(n for n, f in enumerate(self.fields) if f.type == "json"),
         )
 
