@@ -244,9 +244,12 @@ class EventBatch:
 
 
 def batches(
-    frames: Iterable[Frame], catalogue: Catalogue = CATALOGUE, *, max_bytes: int = 4 << 20
+    frames: Iterable[Frame], catalogue: Catalogue = CATALOGUE, *, max_bytes: int = 1 << 20
 ) -> Iterator[EventBatch]:
-    """Cuts a stream of frames into batches of about that many bytes of vectors."""
+    """Cuts a stream of frames into batches of about that many bytes of vectors.
+
+    The default is where a fold is fastest: less pays Python too often, more leaves the CPU's cache.
+    """
     held: list[Frame] = []
     size = 0
     for frame in frames:

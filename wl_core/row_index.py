@@ -24,7 +24,7 @@ from wl_core.table import TableColumn
 _TABLE_FLOOR = 1 << 16
 _TABLE_SLACK = 8
 # The block of a sample is as long as its largest annotation_id; this keeps a wrong one affordable.
-MAX_ANNOTATION_ID = 1 << 20
+MAX_ANNOTATION_ID = (1 << 20) - 1
 
 
 class _Origin:
@@ -118,13 +118,16 @@ class SampleIndex:
 
     def _mixed_rows(self, part: _Origin, ids: Sequence[SampleId], create: bool) -> Rows:
         rows = np.fromiter(map(part.others.get, ids, itertools.repeat(-1)), np.intp, len(ids))
-        if not len(rows) or rows.min() >= 0:
+        missing = np.flatnonzero(rows < 0)
+        if not len(missing):
             return rows
-        integer = np.asarray([type(one) is int for one in ids], np.bool_)
-        if integer.any():
-            numbers = np.asarray([one for one in ids if type(one) is int], np.int64)
-            rows[integer] = self._integer_rows(part, numbers, create)
-        rows[~integer] = self._dict_rows(part, [one for one in ids if type(one) is not int], create)
+        # New ones, and integers that the table holds.
+        left = [ids[at] for at in missing.tolist()]
+        integer = np.asarray([type(one) is int for one in left], np.bool_)
+        numbers = np.asarray([one for one in left if type(one) is int], np.int64)
+        rows[missing[integer]] = self._integer_rows(part, numbers, create)
+        others = [one for one in left if type(one) is not int]
+        rows[missing[~integer]] = self._dict_rows(part, others, create)
         return rows
 
     def _dict_rows(self, part: _Origin, ids: Sequence[SampleId], create: bool) -> Rows:

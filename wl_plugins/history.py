@@ -18,12 +18,12 @@ from wl_core.codec import SampleId
 from wl_core.columns import Digest, GrowingArray, Rows, State, array_of, pack, unpack
 from wl_core.hookspecs import hookimpl
 from wl_core.projection import Projection
-from wl_core.row_index import SampleIndex, checked_annotation_ids
+from wl_core.row_index import MAX_ANNOTATION_ID, SampleIndex, checked_annotation_ids
 from wl_core.table import normalise_name
 
 CHUNK = 1 << 20
 # A row is a sample's row and an annotation_id, 0 for the sample itself, in one integer.
-_ANNOTATION_BITS = 24
+_ANNOTATION_BITS = MAX_ANNOTATION_ID.bit_length()
 
 Trajectory: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
@@ -44,7 +44,7 @@ class _Chunk:
         steps: npt.NDArray[np.int64],
         values: npt.NDArray[np.float64],
     ) -> None:
-        order = np.argsort(rows, kind="stable")
+        order = _stable_order(rows)
         self.rows, self.steps, self.values = rows[order], steps[order], values[order]
 
     def find(self, row: int) -> Trajectory:
@@ -184,6 +184,24 @@ class History(Projection):
         found = [chunk.find(row << _ANNOTATION_BITS | annotation_id) for chunk in series.parts()]
         steps, values = zip(*found, strict=True)
         return np.concatenate(steps), np.concatenate(values)
+
+
+def _stable_order(rows: npt.NDArray[np.int64]) -> Rows:
+    """What ``np.argsort(rows, kind="stable")`` gives, several times faster where that is possible.
+
+    numpy sorts plain integers much faster than it sorts indexes by them, so where both fit into
+    63 bits, row and place are sorted as one integer.
+    """
+    place_bits = len(rows).bit_length()
+    low = int(rows.min()) if len(rows) else 0
+    span = int(rows.max()) - low if len(rows) else 0
+    if span.bit_length() + place_bits > 63:
+        return np.argsort(rows, kind="stable")
+    keys = (rows - low) << place_bits
+    keys |= np.arange(len(rows))
+    keys.sort()
+    keys &= (1 << place_bits) - 1
+    return keys
 
 
 def _renumbered(
