@@ -14,18 +14,19 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.message import Message
 
-from tui.sample_table import SampleRows, sample_rows
+from tui.sample_table import NO_ROWS, SampleRows, sample_rows
 from wl_core.codec import DamagedFrame, Event, frame_events
+from wl_core.projection import ProjectionParkedError
+from wl_core.table import Table
 
 if TYPE_CHECKING:
     from wl_core.run import Parked, Run, RunStatus
-    from wl_core.table import Table
     from wl_plugins.curves import Curve
 
 Answer = TypeVar("Answer")
@@ -134,6 +135,8 @@ class Follower(threading.Thread):
         self._last_status: RunStatus | None = None
         self._pending = True  # there is something that no news has told yet
         self._pace = Pace()
+        self._samples: tuple[Table, SampleRows] = (Table(()), NO_ROWS)
+        self._curves: Mapping[str, Curve] = {}
         self.looks = 0
 
     # Called from the event loop
@@ -226,14 +229,19 @@ class Follower(threading.Thread):
     def _news(self, run: Run, status: RunStatus) -> News:
         events = tuple(self._tail)
         self._tail.clear()
+        # A parked view cannot be read: what it showed last stays, and the status line says so.
+        with suppress(ProjectionParkedError):
+            self._samples = run.samples(), sample_rows(run)
+        with suppress(ProjectionParkedError):
+            self._curves = run.curves()
         return News(
             status=status,
             position=run.position,
             log_position=run.log.next_position,
             steps_per_second=self._pace.steps_per_second,
-            samples=run.samples(),
-            sample_rows=sample_rows(run),
-            curves=run.curves(),
+            samples=self._samples[0],
+            sample_rows=self._samples[1],
+            curves=self._curves,
             events=events,
             parked=tuple(run.parked),
         )

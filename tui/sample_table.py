@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wl_core.row_index import SampleIndex
 from wl_core.table import Table
 
 if TYPE_CHECKING:
-    from wl_core.row_index import SampleIndex
     from wl_core.run import Run
 
 WHO = ("origin", "sample_id")
@@ -48,6 +48,9 @@ class SampleRows:
         """
         number = int(self.ids[row])
         return SampleKey(self._index.origin(number), self._index.sample_id(number))
+
+
+NO_ROWS = SampleRows(np.empty(0, np.intp), SampleIndex())
 
 
 def sample_rows(run: Run) -> SampleRows:

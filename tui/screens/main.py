@@ -7,6 +7,7 @@ keys switch. What is in a pane is the pane's business; what a key asks of the ru
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from traceback import format_exception
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual import on, work
@@ -67,7 +68,7 @@ class MainScreen(RunScreen):
         Binding("p,space", "pause", "Pause", key_display="p"),
         Binding("v", "cycle_overlays", "Overlays", show=False),
         Binding("z", "zoom", "One pane / all", show=False),
-        Binding("e", "show_parked", "Parked projections", show=False),
+        Binding("e", "show_parked", "What went wrong", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "app.quit", "Quit"),
     ]
@@ -80,6 +81,7 @@ class MainScreen(RunScreen):
         self._run_name = run_name
         self._news: News | None = None
         self._zoomed = False
+        self.failures: dict[int, str] = {}  # tracebacks of plugins' panes, by number
 
     def compose(self) -> ComposeResult:
         yield StatusLine(self._run_name)
@@ -149,8 +151,21 @@ class MainScreen(RunScreen):
     def run_changed(self, news: News) -> None:
         self._news = news
         self.query_one(StatusLine).show_news(news)
+        self._tell_panes(lambda pane: pane.run_changed(news))
+
+    def _tell_panes(self, tell: Callable[[Pane], None]) -> None:
+        """A plugin's pane that raises is left out from then on; the others go on."""
         for pane in self.panes:
-            pane.run_changed(news)
+            if pane.number in self.failures:
+                continue
+            if isinstance(pane, BUILT_IN):
+                tell(pane)
+                continue
+            try:
+                tell(pane)
+            except Exception as error:  # noqa: BLE001  # a plugin's fault: said, and kept
+                self.failures[pane.number] = "".join(format_exception(error))
+                pane.set_heading(f"failed: {type(error).__name__} (e shows it)")
 
     def trouble(self, text: str) -> None:
         self.query_one(StatusLine).show_trouble(text)
@@ -159,7 +174,7 @@ class MainScreen(RunScreen):
     def _sample_chosen(self, event: SamplesPane.Chosen) -> None:
         for pane in self.panes:
             pane.sample = event.sample
-            pane.sample_chosen(event.sample)
+        self._tell_panes(lambda pane: pane.sample_chosen(event.sample))
 
     @on(InstancesPane.Chosen)
     def _instance_chosen(self, event: InstancesPane.Chosen) -> None:
@@ -256,10 +271,11 @@ class MainScreen(RunScreen):
 
     def action_show_parked(self) -> None:
         reports = cast("WlApp", self.app).trouble_reports()
+        reports += [(f"Pane {number} failed:", said) for number, said in self.failures.items()]
         if reports:
             self.app.push_screen(TroubleScreen(reports))
         else:
-            self.notify("every projection is well")
+            self.notify("all is well: no projection is parked and no pane has failed")
 
     def action_help(self) -> None:
         self.app.push_screen(HelpScreen(key_rows(self)))
