@@ -1,24 +1,54 @@
 """LocalViews: the training process's own fold, where a value logged in this step is there at once.
 
 A signal that asks for another signal's value must see what was logged a moment ago, which is not
-in the log yet. So the recorder's frames are folded here as well, but only once somebody asks: a run
-whose signals read nothing pays nothing. For everybody else the log is the truth.
+in the log yet. So the recorder's frames are kept here once somebody has asked: a run whose signals
+read nothing pays nothing. Folding a single step costs as much as folding a hundred, so frames are
+folded many at a time; a value that is in none of the folded ones is found in those that wait. For
+everybody else the log is the truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from wl_core.batches import EventBatch, batches
-from wl_core.codec import Frame, SampleId
+from wl_core.codec import DTYPES, Frame, SampleId
 from wl_core.log import EventLog
 from wl_core.plugins import load_plugins
 from wl_core.projection import Projection
-from wl_core.recorder import Recorder
+from wl_core.recorder import OpenFrame, Recorder
+from wl_core.table import normalise_name
 
 _NAMES = ("samples", "instances")
-_HELD_FRAMES = 256
+_WAITING_FRAMES = 256
+
+
+class _Logged:
+    """One ``values`` event that is not folded yet, read when it is first asked."""
+
+    __slots__ = ("_blobs", "_event", "_found")
+
+    def __init__(self, blobs: Sequence[Any], event: tuple[Any, ...]) -> None:
+        self._blobs = blobs
+        self._event = event
+        self._found: dict[SampleId, float] | None = None
+
+    def get(self, sample_id: SampleId) -> float | None:
+        if self._found is None:
+            *_, ids, values = self._event
+            found = self._vector(values)
+            named = self._blobs[2 * ids + 1] if self._blobs[2 * ids] == "s" else self._vector(ids)
+            self._found = dict(zip(named, found, strict=True))  # of equal ids the last one counts
+        return self._found.get(sample_id)
+
+    def _vector(self, index: int) -> list[Any]:
+        code, data = self._blobs[2 * index], self._blobs[2 * index + 1]
+        values: list[Any] = np.frombuffer(data, DTYPES[code]).tolist()
+        return values
 
 
 class LocalViews:
@@ -32,30 +62,23 @@ class LocalViews:
         self._recorder = recorder
         self._flush = flush
         self._views: dict[str, Projection] = {}
-        self._held: list[Frame] = []
+        self._waiting: list[Frame] = []
+        self._logged: defaultdict[tuple[str, str], list[_Logged]] = defaultdict(list)
         self._from = 0
 
-    def add(self, frame: Frame, seen: int = 0) -> None:
-        """A frame was committed; ``seen`` of its events have been folded while it was open."""
+    def add(self, frame: Frame, opened: OpenFrame | None = None) -> None:
+        """A frame was committed: by this process, which had it ``opened``, or by another one."""
         if not self._views or 0 <= frame.position < self._from:
             return
-        self._held.append(_rest(frame, seen))
-        if len(self._held) >= _HELD_FRAMES:
+        folded, indexed = (opened.folded_events, opened.indexed_events) if opened else (0, 0)
+        self._waiting.append(_rest(frame, folded))
+        self._index(frame.blobs, frame.events[indexed:])
+        if len(self._waiting) >= _WAITING_FRAMES:
             self._fold()
 
     def view(self, name: str) -> Any:
         """The view of that name with everything that this process knows folded in."""
-        if not self._views:
-            self._begin()
-        for open_frame in self._recorder.frames:
-            builder = open_frame.builder
-            if open_frame.seen_events < len(builder.events):
-                frame = Frame(
-                    open_frame.step, 0.0, self._recorder.writer, 0, open_frame.phase, False,
-                    builder.blobs, builder.events,
-                )  # fmt: skip
-                self._held.append(_rest(frame, open_frame.seen_events))
-                open_frame.seen_events = len(builder.events)
+        self._begin()
         self._fold()
         return self._views[name]
 
@@ -63,10 +86,25 @@ class LocalViews:
         """One cell: a number, text, a bool, or None when it is empty or there is no such sample."""
         if annotation_id:
             return self.view("instances").value(origin, sample_id, annotation_id, column)
-        return self.view("samples").value(origin, sample_id, column)
+        self._begin()
+        for frame in self._recorder.frames:
+            events = frame.builder.events
+            self._index(frame.builder.blobs, events[frame.indexed_events :])
+            frame.indexed_events = len(events)
+        signal = normalise_name(column)
+        for logged in reversed(self._logged.get((signal, origin), ())):
+            found = logged.get(sample_id)
+            if found is not None:
+                return found
+        samples: Any = self._views["samples"]
+        if signal not in samples.signals:  # a column of another kind: what waits may change it
+            self._fold()
+        return samples.value(origin, sample_id, column)
 
     def _begin(self) -> None:
-        """Folds what is in the log; from here on frames come by `add`."""
+        """Folds what is in the log, the first time; from here on frames come by `add`."""
+        if self._views:
+            return
         classes = {made.name: made for made in load_plugins().collect("wl_projections")}
         self._views = {name: classes[name]() for name in _NAMES}
         self._flush()
@@ -76,10 +114,25 @@ class LocalViews:
             for view in self._views.values():
                 view.fold(batch)
 
+    def _index(self, blobs: Sequence[Any], events: Sequence[tuple[Any, ...]]) -> None:
+        for event in events:
+            if event[0] == "values":
+                self._logged[event[2], event[3]].append(_Logged(blobs, event))
+
     def _fold(self) -> None:
-        if self._held:
-            held, self._held = self._held, []
-            batch = EventBatch(held, self._log.catalogue)
+        for opened in self._recorder.frames:
+            builder = opened.builder
+            if opened.folded_events < len(builder.events):
+                frame = Frame(
+                    opened.step, 0.0, self._recorder.writer, 0, opened.phase, False,
+                    builder.blobs, builder.events,
+                )  # fmt: skip
+                self._waiting.append(_rest(frame, opened.folded_events))
+                opened.folded_events = opened.indexed_events = len(builder.events)
+        if self._waiting:
+            batch = EventBatch(self._waiting, self._log.catalogue)
+            self._waiting = []
+            self._logged.clear()
             for view in self._views.values():
                 view.fold(batch)
 

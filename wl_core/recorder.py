@@ -29,8 +29,17 @@ class OpenFrame:
     """The facts of a guard that has been entered and not left."""
 
     __slots__ = (
-        "arrays", "builder", "exposed", "failed", "is_landmark", "is_step", "named", "phase",
-        "seen_events", "step",
+        "arrays",
+        "builder",
+        "exposed",
+        "failed",
+        "folded_events",
+        "indexed_events",
+        "is_landmark",
+        "is_step",
+        "named",
+        "phase",
+        "step",
     )  # fmt: skip
 
     def __init__(self, phase: str, step: int, *, is_step: bool) -> None:
@@ -43,7 +52,8 @@ class OpenFrame:
         self.named: list[BatchIds] = []  # what the script named itself
         self.failed = False
         self.is_landmark = False
-        self.seen_events = 0  # how many of its events the local views have folded already
+        self.folded_events = 0  # how many of its events the local views have taken in already
+        self.indexed_events = 0  # and how many they only know where to find
 
 
 class Facts:
@@ -84,14 +94,15 @@ class Recorder:
     """One writer's facts on their way to its log.
 
     ``submit`` takes an encoded frame and returns when it survives the process; ``committed`` is
-    told each frame after that, and how many of its events were seen while it was open. ``step`` is the number of training guards exited.
+    told each frame after that, as it was opened too. ``step`` is the number of training guards
+    exited.
     """
 
     def __init__(
         self,
         writer: bytes,
         submit: Callable[[Entry], None],
-        committed: Callable[[Frame, int], None],
+        committed: Callable[[Frame, OpenFrame], None],
         step: int = 0,
         number: int = 0,
     ) -> None:
@@ -165,7 +176,7 @@ class Recorder:
                 frame.is_landmark,
             )
         )
-        self._committed(done, frame.seen_events)
+        self._committed(done, frame)
 
     # -- facts -------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from wl_core.errors import DetachedRunError, LogWriteError, RecordingStoppedWarn
 from wl_core.handover import Handover
 from wl_core.local import LocalViews
 from wl_core.log import EventLog
-from wl_core.recorder import Recorder
+from wl_core.recorder import OpenFrame, Recorder
 from wl_core.tail import Entry
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class Session:
                 stacklevel=2,
             )
 
-    def _committed(self, frame: Frame, seen: int) -> None:
-        self.views.add(frame, seen)
+    def _committed(self, frame: Frame, opened: OpenFrame) -> None:
+        self.views.add(frame, opened)
 
     # -- guards ----------------------------------------------------------------
 
@@ -281,7 +281,7 @@ def start_run(path: Path | str | None = None, *, root: Path | str | None = None)
         UsageError: this process records already.
         RunLockedError: another process writes that run.
     """
-    global _current
+    global _current  # noqa: PLW0603  # a process has one run that it records
     if _current is not None:
         raise UsageError(
             f"this process records into {_current.directory.path} already: call finish() first, or"
