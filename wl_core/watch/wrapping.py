@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,23 @@ def _take_ours(keywords: dict[str, Any], taken: frozenset[str]) -> dict[str, Any
 
 
 def _record(watch: Watch, output: Any, arguments: tuple[Any, ...], ours: dict[str, Any]) -> Any:
-    return watch(output, arguments[0] if arguments else None, ours)
+    inputs = arguments[0] if arguments else None
+    if "torch._dynamo" not in sys.modules:
+        return watch(output, inputs, ours)
+    if not _untraced:
+        _make_untraced()
+    return _untraced[0](watch, output, inputs, ours)
+
+
+# Calls a watch, and is called by compiled code as it is: a log is nothing to compile. It is made
+# only where torch.compile is in use already, since importing that takes seconds.
+_untraced: list[Callable[..., Any]] = []
+
+
+def _make_untraced() -> None:
+    import torch
+
+    _untraced.append(torch.compiler.disable(lambda watch, *arguments: watch(*arguments)))
 
 
 def _watched_function(function: Callable[..., Any], watch: Watch) -> Any:
