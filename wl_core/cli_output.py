@@ -42,19 +42,28 @@ def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, as_json: 
         print_tsv(names, rows)
 
 
-def print_table(table: Table, *, as_json: bool) -> None:
-    """Prints a `Table`: exact numbers to machines, rounded and marked ones to people."""
+def print_table(table: Table, *, as_json: bool, first: Sequence[str] = ()) -> None:
+    """Prints a `Table`: exact numbers to machines, rounded and marked ones to people.
+
+    On a terminal the columns named in ``first`` come first, where they surely fit.
+    """
     count = range(len(table))
     if as_json or not for_a_person():
         cells = [[_exact(column, row) for row in count] for column in table]
         print_rows(table.names, zip(*cells, strict=True), as_json=as_json)
         return
-    marked = [
-        [("~" if column.is_aggregated(row) else "") + shown(_exact(column, row)) for row in count]
-        for column in table
-    ]
-    right = [column.kind == "number" for column in table]
-    _print_aligned(table.names, [list(row) for row in zip(*marked, strict=True)], right)
+    names = list(dict.fromkeys([*first, *table.names]))
+    columns = [table.column(name) for name in names]
+    marked = [[_marked(column, row) for row in count] for column in columns]
+    right = [column.kind == "number" for column in columns]
+    _print_aligned(names, [list(row) for row in zip(*marked, strict=True)], right)
+
+
+def _marked(column: TableColumn, row: int) -> str:
+    """A cell for people; a flag that is not set is as good as empty."""
+    value = _exact(column, row)
+    mark = "~" if column.is_aggregated(row) else ""
+    return "" if value is False else mark + shown(value)
 
 
 def print_json_array(objects: Iterable[dict[str, Any]], *, flush: bool = False) -> None:
@@ -80,7 +89,10 @@ def print_tsv(names: Sequence[str], rows: Iterable[Sequence[Any]], *, flush: boo
 
 def to_json(value: Any) -> str:
     """Compact, and valid whatever floats are in it."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # an infinity or a NaN, which is rare: only then is each float looked at
+        return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
@@ -104,11 +116,11 @@ def _tsv_cell(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for people: 4 significant digits, yes and nothing, long lists shortened."""
-    if value is None or value is False:
+    """A value for people: 4 significant digits, yes and no, long lists shortened."""
+    if value is None:
         return ""
-    if value is True:
-        return "yes"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):

@@ -100,11 +100,9 @@ def samples(run: str | None, root: Path, as_json: bool, **asked: Any) -> None:
       wl samples --sort train_bce/sample --desc --limit 10
       wl samples --where "train_dice/sample < 0.5 and tags contains 'blurry'" --columns path
     """
-    from wl_core.cli_output import print_table
-
     with opened(run, root) as reader:
         reader.refresh()
-        print_table(_asked(reader.samples(), **asked), as_json=as_json)
+        _print_asked(reader.samples(), as_json, **asked)
 
 
 @click.command()
@@ -125,38 +123,43 @@ def instances(
     Example:
       wl instances tile-07 --sort train_dice/instance --columns annotation_id,train_dice/instance
     """
-    from wl_core.cli_output import print_table
-
     with opened(run, root) as reader:
         reader.refresh()
-        print_table(_asked(reader.instances(sample, origin), **asked), as_json=as_json)
+        _print_asked(reader.instances(sample, origin), as_json, **asked)
 
 
-def _asked(
+def _print_asked(
     table: Table,
+    as_json: bool,
     sort: str | None,
     descending: bool,
     where: str | None,
     limit: int | None,
     columns: str | None,
-) -> Table:
-    """The rows and columns that the options ask for."""
+) -> None:
+    """Prints the rows and columns that the options ask for; those they speak of come first."""
     import numpy as np
 
+    from wl_core.cli_output import print_table
     from wl_core.filters import Filter
     from wl_core.table import Table
 
+    first = [name for name in ("origin", "sample_id", "annotation_id") if name in table.names]
     if where is not None:
-        table = table.take(np.flatnonzero(Filter.parse(where).mask(table)))
+        chosen = Filter.parse(where)
+        table = table.take(np.flatnonzero(chosen.mask(table)))
+        first += [table.column(name).name for name in chosen.columns]
     if sort is not None:
         table = table.take(table.column(sort).order(descending=descending))
+        first.append(table.column(sort).name)
     elif descending:
         raise click.UsageError("--desc needs --sort COLUMN", click.get_current_context())
     if limit is not None:
         table = table.take(np.arange(min(limit, len(table))))
     if columns is not None:
         table = Table(tuple(table.column(name.strip()) for name in columns.split(",")))
-    return table
+        first = []
+    print_table(table, as_json=as_json, first=first)
 
 
 COMMANDS = (info, samples, instances)

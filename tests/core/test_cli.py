@@ -522,6 +522,13 @@ def test_a_terminal_gets_aligned_columns_that_fit(folder: Path) -> None:
     assert "inf" in rows[3]
 
 
+def test_on_a_terminal_the_columns_that_were_asked_about_come_first(folder: Path) -> None:
+    text = on_a_terminal("samples", "--sort", "dice", "--where", "size > 0", cwd=folder, columns=40)
+    assert text.split()[:4] == ["origin", "sample_id", "size", "dice"]
+    text = on_a_terminal("samples", "--columns", "size,sample_id", "--sort", "loss", cwd=folder)
+    assert text.split()[:2] == ["size", "sample_id"]
+
+
 def test_what_does_not_fit_a_terminal_is_named(folder: Path) -> None:
     text = on_a_terminal("samples", cwd=folder, columns=40)
     assert all(len(row) <= 40 for row in text.splitlines()[:5])
