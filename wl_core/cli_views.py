@@ -144,7 +144,8 @@ def _print_asked(
     from wl_core.filters import Filter
     from wl_core.table import Table
 
-    first = [name for name in ("origin", "sample_id", "annotation_id") if name in table.names]
+    ids = ("origin", "sample_id", "annotation_id")
+    first = [name for name in table.names if name in ids]
     if where is not None:
         chosen = Filter.parse(where)
         table = table.take(np.flatnonzero(chosen.mask(table)))
