@@ -42,6 +42,7 @@ class NucleiRun:
         self._number = 0
         self._labels = np.asarray(Image.open(DATA / "mask2d.tif")).astype(np.int32)
         self._random = np.random.default_rng(0)
+        self._counts = [len(self.masks(one)) for one in self.train_ids]
         self.frame(("run_started", "nuclei", 1, "here", {}, False), phase="outside")
         for origin, ids in (("train_loader", self.train_ids), ("test_loader", TEST)):
             self.introduce(origin, ids)
@@ -117,21 +118,25 @@ class NucleiRun:
         which = np.zeros(len(arrays), np.uint8)
         return ("arrays", field, origin, ids, batch_idx, annotation_ids, references, which, specs)
 
-    def train(self, steps: int = 1) -> None:
+    def train(self, steps: int = 1, *, predictions: bool = True) -> None:
         """Steps over all train samples: falling losses, instance losses, predictions."""
         for _ in range(steps):
-            self._train_step()
+            predicted = [self._predicted()] if predictions else []
+            self.frame(*self._measured(), *predicted)
             self.step += 1
 
-    def _train_step(self) -> None:
+    def _predicted(self) -> tuple[Any, ...]:
+        predictions = [np.roll(sum(self.masks(one)), 4, 1) for one in self.train_ids]
+        return self._arrays_event("prediction", "train_loader", self.train_ids, predictions, None)
+
+    def _measured(self) -> list[tuple[Any, ...]]:
         ids, fading = self.train_ids, np.exp(-self.step / 60)
         order = np.arange(len(ids)) + 1.0
-        counts = [len(self.masks(one)) for one in ids]
+        counts = self._counts
         instance = self._random.random(sum(counts)) * fading
         batch_idx = np.repeat(np.arange(len(ids)), counts).astype(np.uint8)
         numbers = np.concatenate([np.arange(1, n + 1) for n in counts]).astype(np.uint8)
-        predictions = [np.roll(sum(self.masks(one)), 4, 1) for one in ids]
-        self.frame(
+        return [
             ("exposed", "train_loader", ids),
             ("values", SAMPLE_SIGNALS[0], "train_loader", True, ids, order / 12 * fading),
             ("values", SAMPLE_SIGNALS[1], "train_loader", True, ids, 1 - order / 24 * fading),
@@ -145,8 +150,7 @@ class NucleiRun:
                 numbers,
                 instance,
             ),
-            self._arrays_event("prediction", "train_loader", ids, predictions, None),
-        )
+        ]
 
     def finish(self, reason: str = "finished", error: str = "") -> None:
         """The training ends in order."""
