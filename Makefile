@@ -28,7 +28,8 @@ chaos: $(VENV)/.installed-test ## kill, damage and starve real trainings, many t
 	$(BIN)/python -m pytest -m chaos $(ARGS)
 
 bench: $(VENV)/.installed-test ## measure what docs/benchmarks.md states
-	$(BIN)/python -m pytest -m bench -s $(ARGS)
+	@for file in tests/benchmarks/bench_*.py; do \
+	    echo "== $$file"; $(BIN)/python -m tests.benchmarks.$$(basename $$file .py) || exit; done
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
 	$(BIN)/ruff check .
