@@ -20,6 +20,7 @@ from wl_core.codec import DTYPES, Frame, SampleId
 from wl_core.events import CATALOGUE, Catalogue, Kind, WireEvent
 
 T = TypeVar("T")
+_TEXT_BYTES = 64  # what a short text takes in memory
 _Blobs = tuple[list[str], list[Any]]  # of each event, the dtype code and the bytes (or ids)
 
 
@@ -255,6 +256,9 @@ def batches(
     for frame in frames:
         held.append(frame)
         size += 256 + sum(map(len, frame.blobs[1::2]))
+        if "s" in frame.blobs[0::2]:  # there it is the number of ids that was added
+            texts = (data for data in frame.blobs[1::2] if isinstance(data, tuple))
+            size += _TEXT_BYTES * sum(map(len, texts))
         if size >= max_bytes:
             yield EventBatch(held, catalogue)
             held, size = [], 0

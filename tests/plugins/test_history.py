@@ -1,6 +1,80 @@
-from wl_core.testing import ProjectionConformance
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wl_core.partitions import fold_frames
+from wl_core.testing import FrameWriter, ProjectionConformance
+from wl_plugins import history
 from wl_plugins.history import History
 
 
 class TestConformance(ProjectionConformance):
     projection = History
+
+
+def test_a_trajectory_comes_in_the_order_of_the_log() -> None:
+    log = FrameWriter()
+    for step in range(5):
+        log.values("loss", [7, "a"], [step / 2, -step])
+        log.values("loss", [7], [100.0], origin="test_loader")
+        log.step(2)
+    view = fold_frames(History, log.frames)
+    steps, values = view.history("signals_loss", "train_loader", 7)
+    assert (steps.dtype, values.dtype) == (np.int64, np.float64)
+    assert steps.tolist() == [0, 2, 4, 6, 8]
+    assert values.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
+    assert view.history("loss", "train_loader", "a")[1].tolist() == [0, -1, -2, -3, -4]
+    assert view.names() == ["loss"]
+
+
+def test_a_value_measured_twice_in_a_step_is_there_twice() -> None:
+    log = FrameWriter()
+    log.values("loss", [1, 1], [1.0, 2.0])
+    log.values("loss", [1], [3.0], log=False)
+    log.step()
+    steps, values = fold_frames(History, log.frames).history("loss", "train_loader", 1)
+    assert steps.tolist() == [0, 0, 0]
+    assert values.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_an_instance_has_a_history_of_its_own() -> None:
+    log = FrameWriter()
+    log.values("bce", [1], [9.0])
+    log.instance_values("bce", [2, 1], [1, 0, 1], [2, 1, 1], [12.0, 21.0, 11.0])
+    log.step()
+    view = fold_frames(History, log.frames)
+    found = [view.history("bce", "train_loader", 1, n)[1].tolist() for n in (0, 1, 2, 3)]
+    assert found == [[9.0], [11.0], [12.0], []]
+
+
+def test_what_was_never_measured_has_no_history() -> None:
+    steps, values = History().history("loss", "train_loader", 1)
+    assert (len(steps), len(values)) == (0, 0)
+
+
+def test_a_trajectory_goes_on_from_chunk_to_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "CHUNK", 8)
+    log = FrameWriter()
+    for step in range(40):
+        log.values("loss", [step % 3, 100 + step], [step, 0.0])
+        log.step()
+    small = History()
+    for frame in log.frames:
+        small.merge(fold_frames(History, [frame]))
+    for view in (small, fold_frames(History, log.frames)):
+        for sample in range(3):
+            steps, values = view.history("loss", "train_loader", sample)
+            assert steps.tolist() == values.tolist() == list(range(sample, 40, 3))
+
+
+_ROWS = st.lists(st.sampled_from((0, 1, 5, 2**20, 2**40, 2**62)), max_size=50)
+
+
+@given(_ROWS)
+def test_the_fast_order_is_the_stable_one(rows: list[int]) -> None:
+    numbers = np.asarray(rows, np.int64)
+    expected = np.argsort(numbers, kind="stable").tolist()
+    assert history._stable_order(numbers).tolist() == expected

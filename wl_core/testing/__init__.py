@@ -1,9 +1,10 @@
-"""Suites that a plugin's author runs on his own work, by subclassing one class in his tests.
+"""Suites and helpers that a plugin's author tests his own work with.
 
 They need pytest and hypothesis (``pip install 'wl[test]'``), which wl itself does not.
 """
 
+from wl_core.testing.frames import FrameWriter
 from wl_core.testing.projections import ProjectionConformance
 from wl_core.testing.streams import streams
 
-__all__ = ["ProjectionConformance", "streams"]
+__all__ = ["FrameWriter", "ProjectionConformance", "streams"]
