@@ -44,8 +44,8 @@ def pack_arrays(
     if isinstance(arrays, np.ndarray):
         return _pack_stack(arrays)
     packed: list[tuple[bytes, bytes]] = []
-    for _, run in itertools.groupby(arrays, key=lambda array: (array.shape, array.dtype)):
-        packed += _pack_stack(np.stack(list(run)))
+    for (_, dtype), run in itertools.groupby(arrays, key=lambda array: (array.shape, array.dtype)):
+        packed += _pack_stack(np.stack(list(run), dtype=dtype))  # or the byte order would be lost
     return packed
 
 

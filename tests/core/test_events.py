@@ -65,7 +65,9 @@ def three_versions() -> Catalogue:
 
 
 def test_an_old_event_is_brought_to_the_newest_version_step_by_step() -> None:
-    data = holding(("greeting", 1, "ada"), ("greeting", 2, "bob", 7), ("greeting", 3, "cy", 1, True))
+    data = holding(
+        ("greeting", 1, "ada"), ("greeting", 2, "bob", 7), ("greeting", 3, "cy", 1, True)
+    )
     assert decode(0, data, three_versions()).events == [
         ("greeting", 3, "ada", 1, False),
         ("greeting", 3, "bob", 7, False),
