@@ -107,4 +107,5 @@ class Pane(Vertical):
         if self._heading:
             parts.append((f" {self._heading}", "dim"))
         if self.is_mounted:
-            self.query_one(".pane--title", Static).update(Content.assemble(*parts))
+            title = self.query_one(".pane--title", Static)
+            title.update(Content.assemble(*parts), layout=False)

@@ -54,7 +54,8 @@ class StatusLine(Static):
         parts += self._progress()
         if parts != self._said:
             self._said = parts
-            self.update(Content.assemble(*parts))
+            # One line stays one line: a new layout of the screen would cost ten times the text.
+            self.update(Content.assemble(*parts), layout=False)
 
     def _progress(self) -> list[Part]:
         news = self._news

@@ -55,6 +55,7 @@ class TableView(ScrollView):
         self._places: list[ColumnPlace] = []
         self._generation = 0
         self._strips: LRUCache[CacheKey, Strip] = LRUCache(512)
+        self._styles: dict[str, Style] = {}  # looking one up walks all ancestors
 
     @property
     def row_count(self) -> int:
@@ -92,6 +93,15 @@ class TableView(ScrollView):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._generation += 1
+        self._styles.clear()
+
+    def _style(self, component: str = "") -> Style:
+        """The style of a part of the table, its own when none is named."""
+        style = self._styles.get(component)
+        if style is None:
+            style = self.get_component_rich_style(component) if component else self.rich_style
+            self._styles[component] = style
+        return style
 
     # Drawing
 
@@ -102,7 +112,7 @@ class TableView(ScrollView):
             return self._header(scroll_x, width)
         place = scroll_y + y - 1
         if place >= self.row_count:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._style())
         row, at_cursor = self.order.row_at(place), place == self.cursor
         column = self.cursor_column if at_cursor else -1
         # Focus changes a row's style only under the cursor.
@@ -116,10 +126,8 @@ class TableView(ScrollView):
 
     def _row_style(self, row: int, place: int, at_cursor: bool) -> Style:
         if at_cursor:
-            return self.get_component_rich_style(
-                "table--cursor" if self.has_focus else "table--cursor-blurred"
-            )
-        style = self.get_component_rich_style("table--odd") if place % 2 else self.rich_style
+            return self._style("table--cursor" if self.has_focus else "table--cursor-blurred")
+        style = self._style("table--odd") if place % 2 else self._style()
         if self._is_dim(row):
             style += self.get_component_rich_style("table--dim", partial=True)
         return style
@@ -140,11 +148,11 @@ class TableView(ScrollView):
             )
             for p in self._visible_places()
         ]
-        hot = self.get_component_rich_style("table--cell-cursor") if at_cursor else style
+        hot = self._style("table--cell-cursor") if at_cursor else style
         return self._assemble(gutter, cells, style, hot if self.has_focus else style)
 
     def _header(self, scroll_x: int, width: int) -> Strip:
-        style = self.get_component_rich_style("table--header")
+        style = self._style("table--header")
         cells = []
         for place in self._visible_places():
             column = self.table.columns[place.index]
@@ -155,7 +163,7 @@ class TableView(ScrollView):
             aligned = name.rjust if column.kind == "number" else name.ljust
             cells.append((place.index, aligned(place.width) + " "))
         gutter = " ‹" if scroll_x else "  "
-        hot = self.get_component_rich_style("table--header-cursor")
+        hot = self._style("table--header-cursor")
         strip = self._assemble(gutter, cells, style, hot).crop_extend(0, width, style)
         if self.virtual_size.width - scroll_x > width:
             strip = Strip.join([strip.crop(0, width - 1), Strip([Segment("›", style)])])
@@ -192,7 +200,7 @@ class TableView(ScrollView):
         top = max(1, selection.start.y if selection.start else 1)  # line 0 is the header
         bottom = min(selection.end.y if selection.end else self.row_count, self.row_count)
         lines = [
-            self._row(self.order.row_at(line - 1), self.rich_style, False).text.rstrip()
+            self._row(self.order.row_at(line - 1), self._style(), False).text.rstrip()
             for line in range(top, bottom + 1)
         ]
         return "\n".join(lines), "\n"
