@@ -155,10 +155,15 @@ class SignalContext:
 def as_image(data: Any) -> npt.NDArray[Any]:
     """An image as ``[H, W]`` or ``[H, W, C]``, from ``[H, W]``, ``[C, H, W]`` or ``[H, W, C]``.
 
-    An axis of at most 4 counts as channels; one channel is dropped. Values are kept as they are.
+    An axis of at most 4 counts as channels, of two such axes the first in a tensor and the last
+    in an array; one channel is dropped. Values are kept as they are.
+
+    Raises:
+        UsageError: the data has neither two nor three dimensions.
     """
-    array = np.asarray(data.detach().cpu() if hasattr(data, "detach") else data)
-    if array.ndim == 3 and array.shape[0] <= 4 < array.shape[2]:
+    is_tensor = hasattr(data, "detach")
+    array = np.asarray(data.detach().cpu() if is_tensor else data)
+    if array.ndim == 3 and array.shape[0] <= 4 and (is_tensor or array.shape[2] > 4):
         array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,8 @@ def _fields(frame: Frame, event: tuple[Any, ...]) -> dict[str, Any]:
     for field, value in zip(described.fields, event[2:], strict=True):
         if value is not None and field.type in ("ids", "vector"):
             made[field.name] = getattr(frame, field.type)(value)
+        elif field.type == "json":
+            made[field.name] = json.loads(json.dumps(value))  # lists where the codec has tuples
         else:
             made[field.name] = value
     return made
