@@ -30,7 +30,7 @@ from wl_plugins.instance_view import InstanceView
 from wl_plugins.sample_view import SampleView
 
 SIGNALS, BATCH, SAMPLES = 5, 64, 10_000
-REPEATS = 5
+ROUNDS = 9
 
 
 def write_log(path: Path, frames: int, *, text_ids: bool) -> EventLog:
@@ -69,24 +69,32 @@ def fold(log: EventLog, *kinds: type[Projection]) -> None:
     Projector([("bench", kind) for kind in kinds], log).catch_up()
 
 
-def values_per_second(work: Callable[[], None], values: int) -> float:
-    """Of the best of a few runs: the others were disturbed by whatever else the machine does."""
-    best = float("inf")
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return values / best
+def seconds(work: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def best_rates(works: dict[str, Callable[[], None]], values: int) -> dict[str, float]:
+    """Values a second of each, the best of several rounds.
+
+    They take turns, so that what else the machine does in a while slows down all of them alike.
+    """
+    rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(ROUNDS)]
+    return {name: values / min(one[name] for one in rounds) for name in works}
 
 
 def measure(log: EventLog, values: int) -> dict[str, float]:
     every = (SampleView, InstanceView, Curves, History)
+    bounded = {
+        "scan": lambda: scan(log),
+        "fold samples + curves": lambda: fold(log, SampleView, Curves),
+    }
     return {
-        "scan": values_per_second(lambda: scan(log), values),
-        "fold samples + curves": values_per_second(lambda: fold(log, SampleView, Curves), values),
-        # The history keeps every value, which is why it is no part of the memory measured below.
+        **best_rates(bounded, values),
+        # The history keeps every value, which is why it is no part of the memory measured here.
         "peak memory, MB": peak_megabytes(),
-        "fold all four views": values_per_second(lambda: fold(log, *every), values),
+        **best_rates({"fold all four views": lambda: fold(log, *every)}, values),
     }
 
 
