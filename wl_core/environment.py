@@ -117,6 +117,7 @@ class Environment:
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """This process's turn for longer than one transaction; other threads wait."""
+        self._check()  # in a child the turn may have been taken by a thread that is not there
         with self._turn:
             yield
 

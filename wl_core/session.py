@@ -219,9 +219,8 @@ class Session:
 
     def _flush_for_views(self) -> None:
         """A signal that reads values is part of the training, which goes on without the disk."""
-        if self._recording:
-            with contextlib.suppress(LogWriteError):  # the next step that is recorded tells
-                self._commit.flush()
+        with contextlib.suppress(LogWriteError):  # the next step that is recorded tells
+            self._commit.flush()
 
     def close(self, reason: str = "finished", error: str = "") -> None:
         """Ends the run in order. Frames of guards that are still open are committed first."""

@@ -159,7 +159,7 @@ def test_a_run_is_found_by_path_by_name_or_as_the_newest(
     assert find_run() == second
     with pytest.raises(RunNotFoundError, match=r"no run at third.*second, first"):
         find_run("third")
-    with pytest.raises(RunNotFoundError, match="wl demo.*--root DIR"):
+    with pytest.raises(RunNotFoundError, match=r"wl demo.*--root DIR"):
         find_run(None, tmp_path / "empty")
 
 

@@ -95,7 +95,7 @@ def test_nothing_is_made_where_nothing_was_asked_for(tmp_path: Path) -> None:
         (lmdb.PageNotFoundError("x"), StorageError),
         (lmdb.InvalidError("not an LMDB file"), StorageError),
     ],
-    ids=lambda value: repr(value),
+    ids=repr,
 )
 def test_the_backends_errors_become_ours_and_keep_their_cause(
     raised: Exception, expected: type[Exception]
@@ -129,8 +129,7 @@ def test_a_forked_child_can_do_nothing_and_harms_nothing(tmp_path: Path) -> None
             try:
                 attempt()
             except DetachedRunError as error:
-                assert f"process {os.getppid()}" in str(error)
-                said.append(name)
+                said += [name] * (f"process {os.getppid()}" in str(error))
         log.close()
         held.close()
         held.close()

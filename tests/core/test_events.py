@@ -77,7 +77,7 @@ def test_an_old_event_is_brought_to_the_newest_version_step_by_step() -> None:
 
 def test_a_newer_event_is_refused_and_both_versions_are_named() -> None:
     data = holding(("greeting", 4, "ada", 1, True, "fr"))
-    with pytest.raises(UnsupportedFormatError, match="greeting events of version 4.* version 3"):
+    with pytest.raises(UnsupportedFormatError, match=r"greeting events of version 4.* version 3"):
         decode(0, data, three_versions())
 
 
@@ -87,7 +87,7 @@ def test_a_newer_frame_is_refused_and_both_versions_are_named(
     monkeypatch.setattr("wl_core.codec.FORMAT", 2)
     data = encode(frame())
     monkeypatch.undo()
-    with pytest.raises(UnsupportedFormatError, match="position 7 is of format 2.* format 1"):
+    with pytest.raises(UnsupportedFormatError, match=r"position 7 is of format 2.* format 1"):
         decode(7, data)
 
 

@@ -348,7 +348,7 @@ def test_a_newer_log_is_refused_and_both_versions_are_named(sound: Path, tmp_pat
         meta = environment.open_db(b"meta")
         with environment.begin(write=True) as txn:
             txn.put(b"format", b"7", db=meta)
-    with pytest.raises(UnsupportedFormatError, match="is of format 7.* up to format 1"):
+    with pytest.raises(UnsupportedFormatError, match=r"is of format 7.* up to format 1"):
         EventLog(tmp_path / "log")
     with raw(tmp_path / "log") as environment, environment.begin(write=True) as txn:
         txn.put(b"format", b"?", db=environment.open_db(b"meta", txn))

@@ -73,7 +73,7 @@ def test_a_run_that_trains(training: Training) -> None:
     status = training.run.status()
     assert (status.state, status.step, status.pid) == ("training", 2, training.process.pid)
     assert status.host == os.uname().nodename
-    assert 0 < status.since
+    assert status.since > 0
 
 
 def test_a_run_that_ended_in_order(training: Training) -> None:
