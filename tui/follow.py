@@ -184,8 +184,8 @@ class Follower(threading.Thread):
                     return
                 _answer(question, run)
             else:
-                behind = self._look(run)
-                next_look = time.monotonic() + (0.0 if behind else self._interval)
+                self._look(run)
+                next_look = time.monotonic() + self._interval
 
     def _refuse_questions(self) -> None:
         while not self._questions.empty():
@@ -193,15 +193,15 @@ class Follower(threading.Thread):
             if question is not None:
                 question.answer.cancel()
 
-    def _look(self, run: Run) -> bool:
-        """Fold one bite of what is new and tell; True when there is more to fold."""
+    def _look(self, run: Run) -> None:
+        """Fold what is new and tell, unless what was told last is not shown yet."""
         self.looks += 1
         if self._gone:
-            return False
+            return
         if not run.path.exists():
             self._gone = True
             self._post(RunGone())
-            return False
+            return
         run.refresh()
         status = run.status()
         self._pace.see(time.monotonic(), status.step)
@@ -214,7 +214,6 @@ class Follower(threading.Thread):
             self._nothing_unshown.clear()
             self._pending = False
             self._post(Advanced(self._news(run, status)))
-        return False
 
     def _read_tail(self, run: Run) -> None:
         start = self._tail_position

@@ -292,12 +292,12 @@ async def test_ids_that_look_alike_stay_two_samples(tmp_path: Path) -> None:
 async def test_a_run_directory_that_is_deleted_is_said_and_survived(
     app: WlApp, nuclei: NucleiRun
 ) -> None:
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await wait_for_text(pilot, "tile_00")
         shutil.rmtree(nuclei.path)
         await wait_for_text(pilot, "run directory deleted")
         await pilot.press("down", "2", "3", "4", "5", "1", "d")
-        await pilot.pause()
+        await wait_for_text(pilot, "the run was deleted")
         assert app.is_running
         assert not nuclei.path.exists()
 
