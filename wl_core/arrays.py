@@ -57,7 +57,8 @@ def _pack_stack(stack: npt.NDArray[Any]) -> list[tuple[bytes, bytes]]:
     shape, dtype = stack.shape[1:], stack.dtype.str
     if stack.dtype.kind not in "biu" or len(shape) < 2 or not stack.size:
         header = _pack_header((dtype, shape, None))
-        return [_named(_RAW + header + array.tobytes()) for array in stack]
+        whole = (stack[number, ...] for number in range(len(stack)))  # scalars stay arrays
+        return [_named(_RAW + header + array.tobytes()) for array in whole]
     packed = []
     for array, box in zip(stack, _boxes(stack), strict=True):
         part = array[..., box[0] : box[1], box[2] : box[3]]
@@ -156,10 +157,7 @@ class ArrayStore:
             ArrayNotStoredError: the store has no such content.
             StorageError: its bytes are damaged.
         """
-        record = None
-        if self._arrays is not None:
-            with self._environment.reading() as txn:
-                record = txn.get(reference, db=self._arrays)
+        record = self._record(reference)
         if record is None:
             raise ArrayNotStoredError(
                 f"the array {reference.hex()} is not in the store: it was collected, or the machine"
@@ -175,9 +173,15 @@ class ArrayStore:
             raise StorageError(f"the array {reference.hex()} is damaged: its hash does not match")
         return array
 
-    def __contains__(self, reference: bytes) -> bool:
+    def _record(self, reference: bytes) -> bytes | None:
+        """Apart from `get`: an error that is kept keeps its frame, and that a transaction."""
+        if self._arrays is None:
+            return None
         with self._environment.reading() as txn:
-            return self._arrays is not None and txn.get(reference, db=self._arrays) is not None
+            return txn.get(reference, db=self._arrays)
+
+    def __contains__(self, reference: bytes) -> bool:
+        return self._record(reference) is not None
 
     @property
     def bytes_used(self) -> int:

@@ -59,6 +59,7 @@ NAN = np.array([0x7FC0_0001, 0xFFC1_2345, 0x7F80_0001, 0x8000_0000], np.uint32).
         np.zeros((3, 0), np.float64),
         np.array(5, np.uint8),
         np.array(-0.0),
+        np.array(7, ">i4"),
         np.pad(np.ones((3, 2, 2), np.int16), 2),
         np.arange(24, dtype=np.uint8).reshape(2, 3, 4)[:, ::2, ::-1],
         np.asfortranarray(np.arange(12, dtype=np.int32).reshape(3, 4)),
@@ -133,6 +134,16 @@ def test_a_mask_of_mostly_nothing_takes_next_to_no_room() -> None:
 def test_what_is_not_numbers_is_refused(array: npt.NDArray[Any]) -> None:
     with pytest.raises(SignalShapeError, match="give numbers or bools"):
         pack_arrays([array])
+
+
+def test_errors_that_are_kept_keep_no_place_among_the_readers(store: ArrayStore) -> None:
+    """LMDB has 126 places, and a transaction holds its own as long as anything refers to it."""
+    kept = []
+    for number in range(300):
+        with pytest.raises(ArrayNotStoredError) as caught:
+            store.get(number.to_bytes(16, "big"))
+        kept.append(caught)
+    assert_same_bits(stored(store, np.eye(3)), np.eye(3))
 
 
 def test_an_array_that_is_not_there_is_named(store: ArrayStore) -> None:

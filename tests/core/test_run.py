@@ -168,7 +168,7 @@ def test_a_command_is_on_disk_when_append_returns_and_training_learns_of_it(
 
 def test_a_command_that_makes_no_sense_is_refused(session: Session) -> None:
     with wl.open_run(session.directory.path) as run:
-        with pytest.raises(UsageError, match="no event kind 'taged'.*'tagged'"):
+        with pytest.raises(UsageError, match=r"no event kind 'taged'.*'tagged'"):
             run.append("taged")
         with pytest.raises(UsageError, match=r"tagged has the fields \['tag', "):
             run.append("tagged", tag="x")
@@ -305,12 +305,11 @@ def test_a_refused_commit_is_warned_of_once_and_training_goes_on(
     session = wl.start_run(tmp_path / "run")
     step([1.0])
     monkeypatch.setattr(GroupCommit, "submit", refuses)
-    with pytest.warns(wl.RecordingStoppedWarning, match="the disk is full") as warned:
+    with pytest.warns(wl.RecordingStoppedWarning, match="the disk is full"):
         step([2.0])
-        step([3.0])
-        assert session.views.value("train", 0, "loss") is not None
-        step([4.0])
-    assert len(warned) == 1
+    step([3.0])  # a second warning would be an error
+    assert session.views.value("train", 0, "loss") is not None
+    step([4.0])
     with pytest.raises(LogWriteError, match="has stopped"):
         session.flush()
     assert session.step == 4
