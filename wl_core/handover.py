@@ -110,7 +110,8 @@ class Handover:
 
     def claim(self, batch: BatchIds) -> None:
         """The script records something of this batch, which makes it an exposure of this guard."""
-        if not self._levels or _among(batch, self._settled):
+        settled = self._settled
+        if not self._levels or (settled and settled[-1] is batch) or _among(batch, settled):
             return
         self._settled.append(batch)
         if self._waiting.get(batch.origin) is batch:

@@ -64,10 +64,9 @@ class Instances:
 def as_array(value: Any) -> npt.NDArray[Any]:
     """A tensor, array, sequence or number as a numpy array, off its graph and device."""
     if hasattr(value, "detach"):
-        value = value.detach()
         if _unknown_to_numpy(value.dtype):
             value = value.float()  # exact
-        array: npt.NDArray[Any] = value.cpu().numpy()
+        array: npt.NDArray[Any] = value.numpy(force=True)
         return array
     if isinstance(value, (list, tuple)) and value and hasattr(value[0], "detach"):
         return np.stack([as_array(item) for item in value])
@@ -215,7 +214,7 @@ def as_instances(batch: BatchIds, batch_idx: Any) -> Instances:
             "batch_idx must hold one integer per instance, the position of its sample in the batch;"
             f" got {index.dtype} of shape {list(index.shape)}"
         )
-    index = index.astype(np.int64, copy=False)
+    index = index.astype(np.int64)  # a copy: the script may change its tensor in place
     if index.size and (int(index.min()) < 0 or int(index.max()) >= len(batch)):
         raise SignalShapeError(
             f"batch_idx must lie within 0 … {len(batch) - 1} (the batch has {len(batch)} samples),"

@@ -48,12 +48,14 @@ class Watch:
         ids = ours.get("batch_ids")
         batch = resolve(running, ids, ours.get("origin"), length(output) if ids is None else None)
         values = per_sample(self.name, output, len(batch))
-        facts = sample_facts(batch, **_arrays(ours))
+        arrays = _arrays(ours)
+        facts = sample_facts(batch, **arrays) if arrays else None
         running.handover.claim(batch)
         with running.recorder.facts():
             running.declare(self.name, "sample", self.role, self.log, {})
             running.recorder.values(self.name, self.log, batch, values)
-            facts.record(running.recorder)
+            if facts is not None:
+                facts.record(running.recorder)
             dispatch(running, self.name, batch, values, inputs)
         return self._masked(running, output, batch)
 
@@ -61,12 +63,14 @@ class Watch:
         batch = resolve(running, ours.get("batch_ids"), ours.get("origin"), None)
         instances = resolve_instances(running, batch, ours.get("batch_idx"), ours.get("targets"))
         values = per_instance(self.name, output, len(instances))
-        facts = instance_facts(instances, **_arrays(ours))
+        arrays = _arrays(ours)
+        facts = instance_facts(instances, **arrays) if arrays else None
         running.handover.claim(batch)
         with running.recorder.facts():
             running.declare(self.name, "instance", self.role, self.log, {})
             running.recorder.instance_values(self.name, self.log, instances, values)
-            facts.record(running.recorder)
+            if facts is not None:
+                facts.record(running.recorder)
             refuse_subscribers(running, self.name, "instance")
         return self._masked(running, output, instances)
 
