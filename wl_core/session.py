@@ -227,6 +227,9 @@ class Session:
         while self._guards:
             self.leave(None)
         self.recorder.add("run_finished", reason, error)
+        # This object is part of a cycle. A loader with workers that only the garbage collector
+        # frees waits five seconds for them, so none may hang on it.
+        self.loaders.clear()
         self._recording = False
         self._commit.close()
         self.log.close()

@@ -92,7 +92,8 @@ _untraced: list[Callable[..., Any]] = []
 def _make_untraced() -> None:
     import torch
 
-    _untraced.append(torch.compiler.disable(lambda watch, *arguments: watch(*arguments)))
+    disable: Callable[..., Any] = torch.compiler.disable
+    _untraced.append(disable(lambda watch, *arguments: watch(*arguments)))
 
 
 def _watched_function(function: Callable[..., Any], watch: Watch) -> Any:
