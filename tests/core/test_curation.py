@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -106,6 +109,22 @@ def test_a_discard_by_another_process_is_obeyed_at_the_next_guard(finished: Fini
             assert criterion(weights(), batch_ids=IDS).tolist() == before
         with wl.guard_training_context:
             assert criterion(weights(), batch_ids=IDS).tolist() == expected
+
+
+_OTHER_PROCESS = """
+import sys, wl_core as wl
+with wl.open_run(sys.argv[1]) as run:
+    who = dict(origin="unnamed", ids=["b"], annotation_ids=None, who="another")
+    run.append("discarded", discarded=True, **who)
+"""
+
+
+def test_a_discard_by_a_real_other_process_is_obeyed(finished: Finished) -> None:
+    command = [sys.executable, "-c", _OTHER_PROCESS, str(finished.path)]
+    subprocess.run(command, check=True, timeout=60)
+    with wl.guard_training_context:
+        assert loss()(weights(), batch_ids=IDS).tolist() == [1, 0]
+    assert sample(finished(), "b")["discarded"]
 
 
 def test_an_instance_discarded_by_another_process_is_masked(finished: Finished) -> None:
