@@ -1,0 +1,226 @@
+"""Makes a golden run: every kind of event, every dtype, arrays, and a tail not yet taken in.
+
+    python -m tests.golden.make tests/golden/v1
+
+It was run once for the format version that its directory names, and is not run again for it: the
+bytes are what must stay readable. Nothing in them tells on what machine they were made.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wl_core.arrays import ArrayStore, pack_arrays
+from wl_core.codec import Frame, FrameBuilder, encode, pack_index
+from wl_core.directory import RunDirectory
+from wl_core.log import EventLog
+from wl_core.run import open_run
+from wl_core.tail import Entry, Tail, tail_paths
+
+TRAINING, ELSEWHERE = b"training", b"elsewher"
+BEGAN = 1_700_000_000.0
+STEPS = 24
+LANDMARKS = ("run_started", "run_finished", "paused", "resumed")
+ORIGINS: dict[str, list[Any]] = {
+    "train": ["a", "b", "ü", 7, "7", 2**40],
+    "test": [0, 1, -1],
+}
+
+
+class Maker:
+    """Frames of two writers: the training, which dies in the end, and somebody elsewhere."""
+
+    def __init__(self) -> None:
+        self.random = np.random.default_rng(20260101)
+        self.entries: list[Entry] = []
+        self.numbers = {TRAINING: 0, ELSEWHERE: 0}
+        self.step = 0
+
+    def frame(
+        self,
+        builder: FrameBuilder,
+        phase: str = "outside",
+        arrays: list[tuple[bytes, bytes]] | None = None,
+        writer: bytes = TRAINING,
+        step: int | None = None,
+        failed: bool = False,
+    ) -> None:
+        self.numbers[writer] += 1
+        at = self.step if step is None else step
+        if phase == "train":
+            self.step += 1
+        number = self.numbers[writer]
+        when = BEGAN + len(self.entries) * 0.25
+        data = encode(Frame(at, when, writer, number, phase, failed, builder.blobs, builder.events))
+        age = self.step if writer == TRAINING else 0
+        landmark = any(event[0] in LANDMARKS for event in builder.events)
+        count = len(builder.events)
+        self.entries.append(Entry(writer, number, count, data, age, arrays or [], landmark))
+
+    def said(self, kind: str, *fields: Any, writer: bytes = TRAINING) -> None:
+        builder = FrameBuilder()
+        builder.add(kind, *fields)
+        self.frame(builder, writer=writer)
+
+    def chosen(self, kind: str, first: tuple[Any, ...], ids: list[Any], number: int | None) -> None:
+        builder = FrameBuilder()
+        numbers = None if number is None else builder.vector(pack_index(np.full(len(ids), number)))
+        builder.add(kind, *first, "train", builder.ids(ids), numbers, "somebody")
+        self.frame(builder, writer=ELSEWHERE)
+
+    def beginning(self) -> None:
+        versions = {"python": "3.11", "wl": "0.1"}
+        self.said("run_started", "golden", 4242, "somewhere", versions, False)
+        self.said("hyperparameters", {"lr": 0.1, "model.depth": 3, "none": None}, "script")
+        self.said("object_described", "model", "net", {"parameters": 1234})
+        detail = {"reduction": "none"}
+        self.said("signal_declared", "loss/sample", "sample", "loss", True, detail)
+        self.said("signal_declared", "loss/instance", "instance", "loss", False, detail)
+        for origin, ids in ORIGINS.items():
+            builder = FrameBuilder()
+            columns = {
+                "place": ["north", None, "south", "", "ost", "ö"][: len(ids)],
+                "brightness": [0.5, float("nan"), 2, None, -1.5, 1e300][: len(ids)],
+                "night": [True, False, None, True, False, True][: len(ids)],
+            }
+            builder.add("metadata", origin, builder.ids(ids), columns)
+            counts = pack_index(np.arange(len(ids)) % 3)
+            builder.add("instances_found", origin, builder.ids(ids), builder.vector(counts))
+            self.frame(builder)
+
+    def measured(self, phase: str, origin: str, *, failed: bool = False) -> None:
+        ids = ORIGINS[origin]
+        builder = FrameBuilder()
+        blob = builder.ids(ids)
+        dtype = (np.float32, np.float64, np.float16)[self.step % 3]
+        values = self.random.normal(size=len(ids)).astype(dtype)
+        values[self.step % len(ids)] = (np.nan, np.inf, -0.0, -np.inf)[self.step % 4]
+        builder.add("values", "loss/sample", origin, True, blob, builder.vector(values))
+        index = np.repeat(np.arange(len(ids)), np.arange(len(ids)) % 3)
+        numbers = np.concatenate([np.arange(n % 3) + 1 for n in range(len(ids))])
+        at, instances = builder.vector(pack_index(index)), builder.vector(pack_index(numbers))
+        scores = builder.vector(self.random.random(len(index)))
+        builder.add("instance_values", "loss/instance", origin, False, blob, at, instances, scores)
+        norms = builder.vector(self.random.random(2))
+        builder.add("step_values", ["gradient norm", "learning rate"], norms)
+        builder.add("exposed", origin, blob)
+        arrays = self.pictures(builder, origin, blob, at, instances, len(ids), len(index))
+        if failed:
+            builder.add("step_failed", phase, "ValueError: no", "Traceback\nValueError: no\n")
+        self.frame(builder, phase, arrays, failed=failed)
+
+    def pictures(
+        self,
+        builder: FrameBuilder,
+        origin: str,
+        blob: int,
+        at: int,
+        instances: int,
+        samples: int,
+        count: int,
+    ) -> list[tuple[bytes, bytes]]:
+        dtype = ("<i8", "|b1", "<f4", "<f2", "<f8", ">i4", "|u1")[self.step % 7]
+        predictions = [self.random.integers(0, 3, (6, 8)).astype(dtype) for _ in range(samples)]
+        masks = [np.pad(np.full((2, 3), n + 1, np.int16), 4) for n in range(count)]
+        stored = []
+        for field, owners, found in (
+            ("prediction", (None, None), predictions),
+            ("target", (at, instances), masks),
+        ):
+            packed = pack_arrays(found)
+            stored += packed
+            references = builder.blob("V16", b"".join(reference for reference, _ in packed))
+            specs = [[found[0].dtype.str, list(found[0].shape)]]
+            which = builder.vector(np.zeros(len(found), np.uint8))
+            builder.add("arrays", field, origin, blob, *owners, references, which, specs)
+        return stored
+
+    def decided(self) -> None:
+        self.chosen("tagged", ("hard", True), ["a", 7, "7"], None)
+        self.chosen("tagged", ("hard", False), [7], None)
+        self.chosen("discarded", (True,), ["ü", "b"], None)
+        self.chosen("discarded", (False,), ["b"], None)
+        self.chosen("discarded", (True,), ["ü"], 1)
+        self.said("pause_requested", "somebody", writer=ELSEWHERE)
+        self.said("paused")
+        self.said("resume_requested", "somebody", writer=ELSEWHERE)
+        self.said("resumed")
+        self.said("signal_failed", "mine", "KeyError: 1", "Traceback\nKeyError: 1\n")
+
+    def late(self) -> None:
+        builder = FrameBuilder()
+        values = builder.vector(np.array([0.25, 0.75]))
+        builder.add("values", "late", "train", False, builder.ids(["a", "b"]), values)
+        self.frame(builder, step=3)
+
+
+def make(path: Path) -> None:
+    maker = Maker()
+    maker.beginning()
+    for number in range(STEPS):
+        maker.measured("train", "train", failed=number == 5)
+        if number % 8 == 0:
+            maker.measured("test", "test")
+        if number == 10:
+            maker.decided()
+    maker.late()
+    maker.said("run_finished", "finished", "")
+    maker.said("run_started", "golden again", 4243, "somewhere", {"wl": "0.1"}, True)
+    committed = len(maker.entries)
+    maker.measured("train", "train")
+    maker.measured("train", "train")
+    write(RunDirectory(path), maker.entries[:committed], maker.entries[committed:])
+
+
+def write(directory: RunDirectory, committed: list[Entry], waiting: list[Entry]) -> None:
+    directory.rank_path.mkdir(parents=True)
+    log = EventLog(directory.log, create=True, map_size=1 << 20)
+    arrays = ArrayStore(directory.arrays, create=True)
+    arrays.put_raw([pair for entry in committed for pair in entry.arrays])
+    log.append(committed)
+    log.close()
+    arrays.close()
+    tail = Tail(directory.rank_path, TRAINING)
+    for entry in (*committed[-1:], *waiting):
+        tail.append(entry)
+    tail.close(remove=False)
+    began = {"pid": 4243, "host": "somewhere", "command": "train.py", "began": BEGAN}
+    directory.lock.write_text(json.dumps(began))
+    for locks in directory.path.rglob("lock.mdb"):
+        locks.unlink()
+    assert len(tail_paths(directory.rank_path)) == 2
+
+
+def expected(path: Path) -> dict[str, Any]:
+    """What a copy of the run at ``path`` folds to; opening it takes in its tail."""
+    with open_run(path) as run:
+        status = run.status()
+        digests = {}
+        for name in sorted(run.views):
+            view = run.view(name)
+            digests[name] = {str(view.version): view.digest()}
+        return {
+            "events": run.log.next_position,
+            "step": status.step,
+            "state": status.state,
+            "digests": digests,
+        }
+
+
+def main(version: Path) -> None:
+    make(version / "run")
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(shutil.copytree(version / "run", Path(directory) / "run"))
+        text = json.dumps(expected(copy), indent=2, sort_keys=True)
+    (version / "expected.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
