@@ -55,10 +55,9 @@ class WlApp(App[None]):
         self.death: FollowerDied | None = None
         self._plugin_panes = panes
 
-        self.register_theme(DARK)
-        self.set_reactive(App.theme, DARK.name)  # set later, it would have all styles made twice
-
     def on_mount(self) -> None:
+        self.register_theme(DARK)
+        self.theme = DARK.name
         self.push_screen(MainScreen(self.run_name, self._plugin_panes))
         self.follower.start()
 

@@ -22,12 +22,12 @@ from textual.message import Message
 
 from tui.sample_table import NO_ROWS, SampleRows, sample_rows
 from wl_core.codec import DamagedFrame, Event, frame_events
-from wl_core.projection import ProjectionParkedError
+from wl_core.errors import ProjectionParkedError
 from wl_core.table import Table
 
 if TYPE_CHECKING:
+    from wl_core.curve import Curve
     from wl_core.run import Parked, Run, RunStatus
-    from wl_plugins.curves import Curve
 
 Answer = TypeVar("Answer")
 INTERVAL = 0.25  # seconds between looks at the log
@@ -37,7 +37,11 @@ PACE_WINDOW = 10.0  # seconds over which steps per second are measured
 
 @dataclass(frozen=True, slots=True, eq=False)
 class News:
-    """The run as it is now; ``events`` are those since the last news, the newest `TAIL` of them."""
+    """The run as it is now.
+
+    ``signals`` are the columns of ``samples`` that were measured or computed. ``events`` are those
+    since the last news, the newest `TAIL` of them.
+    """
 
     status: RunStatus
     position: int
@@ -45,6 +49,7 @@ class News:
     steps_per_second: float | None
     samples: Table
     sample_rows: SampleRows
+    signals: frozenset[str]
     curves: Mapping[str, Curve]
     events: Sequence[Event]
     parked: Sequence[Parked]
@@ -137,6 +142,7 @@ class Follower(threading.Thread):
         self._pace = Pace()
         self._samples: tuple[Table, SampleRows] = (Table(()), NO_ROWS)
         self._curves: Mapping[str, Curve] = {}
+        self._signals: frozenset[str] = frozenset()
         self.looks = 0
 
     # Called from the event loop
@@ -233,6 +239,7 @@ class Follower(threading.Thread):
             self._samples = run.samples(), sample_rows(run)
         with suppress(ProjectionParkedError):
             self._curves = run.curves()
+            self._signals = frozenset(self._curves) | frozenset(run.view("samples").signals)
         return News(
             status=status,
             position=run.position,
@@ -240,6 +247,7 @@ class Follower(threading.Thread):
             steps_per_second=self._pace.steps_per_second,
             samples=self._samples[0],
             sample_rows=self._samples[1],
+            signals=self._signals,
             curves=self._curves,
             events=events,
             parked=tuple(run.parked),

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wl_core.row_index import SampleIndex
-from wl_core.table import Table
+from wl_core.table import Table, TableColumn
 
 if TYPE_CHECKING:
     from wl_core.run import Run
@@ -66,17 +66,28 @@ def find_row(run: Run, sample: SampleKey) -> int | None:
     return None if number < 0 else int(np.flatnonzero(index.order() == number)[0])
 
 
-def signals_first(table: Table, signals: Collection[str]) -> Table:
-    """The same columns: who it is, its signals, what the data set says, and the bookkeeping.
+def column_order(table: Table, signals: Collection[str]) -> list[str]:
+    """Names of all columns: who it is, signals, what the data set says, the bookkeeping.
 
-    On 80 columns only about five are in sight, and people come for the signals.
+    On 80 columns only about five are in sight, and people come for the signals: first those that
+    most samples have, so that a row's cells are rarely empty.
     """
 
-    def rank(name: str) -> int:
-        if name in WHO:
-            return 0
-        if name in _LAST:
-            return 3
-        return 1 if name in signals else 2
+    def rank(column: TableColumn) -> tuple[int, int]:
+        if column.name in WHO:
+            return 0, 0
+        if column.name in _LAST:
+            return 3, 0
+        return (1, -int(column.present.sum())) if column.name in signals else (2, 0)
 
-    return Table(tuple(sorted(table.columns, key=lambda column: rank(column.name))))
+    return [column.name for column in sorted(table.columns, key=rank)]
+
+
+def arranged(table: Table, names: Collection[str]) -> Table:
+    """The same columns in the order of ``names``."""
+    return Table(tuple(table.column(name) for name in names))
+
+
+def without_empty(table: Table, kept: Collection[str] = ()) -> Table:
+    """The table without columns in which every cell is empty, save those ``kept``."""
+    return Table(tuple(c for c in table.columns if c.name in kept or c.present.any()))

@@ -324,4 +324,4 @@ async def test_without_colour_overlays_are_letters(
         assert image.hidden == {PREDICTION}
         assert "□ P prediction" in screen_text(plain)
         await pilot.press("4")
-        await wait_for_text(pilot, "a train_bce/instance")
+        await wait_for_text(pilot, "a train_bce/sample")

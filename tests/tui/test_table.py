@@ -168,6 +168,17 @@ async def test_fixed_columns_stay_when_the_rest_scrolls() -> None:
         assert "s0" in body(app)[0]
 
 
+async def test_a_number_at_the_edge_is_shown_whole_or_not_at_all() -> None:
+    columns = [number(f"signal_{n}", [123.4 + n]) for n in range(6)]
+    app = TableApp(Table((text("sample_id", ["s0"]), *columns)), fixed=1)
+    async with app.run_test(size=(45, 5)) as pilot:
+        seen: set[str] = set()
+        for _ in range(8):
+            seen |= set(body(app)[0].replace("▸", " ").split()[1:])
+            await pilot.press("l")
+        assert seen == {f"{123.4 + n:.4g}" for n in range(6)} | {"…"}
+
+
 async def test_enter_opens_the_row_only_where_somebody_listens() -> None:
     app = TableApp(losses([0.1, 0.2]), opens=True)
     async with app.run_test(size=(40, 8)) as pilot:

@@ -11,11 +11,12 @@ from textual.binding import Binding, BindingType
 
 from tui.follow import News
 from tui.pane import Pane
+from tui.sample_table import column_order
 from tui.screens.pick import PickScreen
 from tui.widgets.plot import CurvePlot, Series
 
 if TYPE_CHECKING:
-    from wl_plugins.curves import Curve
+    from wl_core.curve import Curve
 
 AT_FIRST = 4  # curves that are shown before anybody chose
 
@@ -30,6 +31,7 @@ class CurvesPane(Pane):
         super().__init__(number)
         self._curves: Mapping[str, Curve] = {}
         self._picked: tuple[str, ...] | None = None
+        self._first: tuple[str, ...] = ()
 
     def compose_body(self) -> ComposeResult:
         yield CurvePlot(widget_id="curves")
@@ -42,10 +44,15 @@ class CurvesPane(Pane):
     def shown(self) -> tuple[str, ...]:
         """Names of the curves in the plot."""
         if self._picked is None:
-            return tuple(self._curves)[:AT_FIRST]
+            return self._first
         return tuple(name for name in self._picked if name in self._curves)
 
     def run_changed(self, news: News) -> None:
+        if news.curves.keys() != self._curves.keys():
+            columns = column_order(news.samples, news.signals)
+            of_samples = [name for name in columns if name in news.curves]
+            others = [name for name in news.curves if name not in columns]
+            self._first = tuple(of_samples + others)[:AT_FIRST]
         self._curves = news.curves
         self._draw()
 

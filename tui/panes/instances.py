@@ -10,7 +10,7 @@ from textual.message import Message
 
 from tui.follow import News
 from tui.pane import Pane
-from tui.sample_table import WHO, SampleKey
+from tui.sample_table import WHO, SampleKey, without_empty
 from tui.widgets.table import VirtualTable
 from wl_core.table import Table
 
@@ -21,9 +21,10 @@ ANNOTATION_ID = "annotation_id"
 
 
 def load_instances(run: Run, sample: SampleKey) -> Table:
-    """The instances of one sample without the columns that name the sample."""
+    """The instances of one sample, without what names the sample and what none of them has."""
     table = run.instances(sample.sample_id, sample.origin)
-    return Table(tuple(column for column in table if column.name not in WHO))
+    table = Table(tuple(column for column in table if column.name not in WHO))
+    return without_empty(table, (ANNOTATION_ID, "discarded"))
 
 
 class InstancesPane(Pane):

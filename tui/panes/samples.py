@@ -11,7 +11,7 @@ from textual.timer import Timer
 
 from tui.follow import News
 from tui.pane import Pane
-from tui.sample_table import SampleKey, SampleRows, signals_first
+from tui.sample_table import SampleKey, SampleRows, arranged, column_order
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.table import VirtualTable
 from tui.words import age
@@ -45,6 +45,7 @@ class SamplesPane(Pane):
         self._rest: Timer | None = None
         self._filter: Filter | None = None
         self._rows: SampleRows | None = None
+        self._columns: list[str] = []
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar()
@@ -66,7 +67,10 @@ class SamplesPane(Pane):
 
     def run_changed(self, news: News) -> None:
         self._rows = news.sample_rows
-        table = signals_first(news.samples, news.curves)
+        # Columns move when one comes or goes, not when cells fill.
+        if frozenset(self._columns) != frozenset(news.samples.names):
+            self._columns = column_order(news.samples, news.signals)
+        table = arranged(news.samples, self._columns)
         self.table.set_table(table, news.sample_rows.ids, news.step)
         self._say()
 

@@ -15,7 +15,7 @@ from textual.widgets import Footer, Static
 
 from tui.follow import News
 from tui.panes.instances import ANNOTATION_ID, load_instances
-from tui.sample_table import SampleKey, find_row, signals_first
+from tui.sample_table import SampleKey, arranged, column_order, find_row
 from tui.scene import Scene, load_scene
 from tui.screens.base import RunScreen
 from tui.screens.help import HelpScreen, key_rows
@@ -53,8 +53,9 @@ def load_detail(run: Run, sample: SampleKey, before: Scene | None) -> Detail:
 
 def load_facts(run: Run, sample: SampleKey) -> Table:
     """One row for each filled cell of the sample's row: name, value, trajectory."""
-    row, signals = find_row(run, sample), frozenset(run.curves())
-    table = signals_first(run.samples(), signals)
+    row, signals = find_row(run, sample), frozenset(run.view("samples").signals)
+    table = run.samples()
+    table = arranged(table, column_order(table, signals))
     facts = []
     for column in table:
         text = "" if row is None else format_cell(column, row)

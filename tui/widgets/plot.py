@@ -58,11 +58,11 @@ class CurvePlot(Widget, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "move_cursor(-1)", "Cursor left", show=False),
         Binding("right,l", "move_cursor(1)", "Cursor right", show=False),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", key_display="+"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom", key_display="+"),
         Binding("minus", "zoom(2)", "Zoom out", key_display="-", show=False),
         Binding("0", "fit", "Fit"),
         Binding("y", "toggle_log", "Log y"),
-        Binding("b", "toggle_band", "Min-max"),
+        Binding("b", "toggle_band", "Band"),
         Binding("n", "next_series", "Highlight", show=False),
     ]
 
@@ -145,7 +145,7 @@ class CurvePlot(Widget, can_focus=True):
         return Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self, width: int, height: int) -> list[Strip]:
-        legend = self._legend(width, max(1, height // 3))
+        legend = self._legend(width, max(1, height * 2 // 5))
         plot_width, plot_height = width - AXIS_WIDTH, height - len(legend) - 2
         if plot_width < MIN_WIDTH or plot_height < MIN_HEIGHT:
             return legend[:height]

@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from tui.widgets.cells import ColumnPlace, fit_cell, fit_name, place_columns
+from tui.widgets.cells import GAP, ColumnPlace, fit_cell, fit_name, place_columns
 from tui.widgets.ordering import RowOrder, SortKey
 from wl_core.table import Table, TableColumn
 
@@ -141,15 +141,21 @@ class TableView(ScrollView):
         gutter = (CURSOR_MARK if at_cursor else " ") + (
             DISCARDED_MARK if self._is_dim(row) else " "
         )
-        cells = [
-            (
-                p.index,
-                fit_cell(self.table.columns[p.index], row, p.width) + " " * (p.end - p.x - p.width),
-            )
-            for p in self._visible_places()
-        ]
+        cells = [(p.index, self._cell_text(p, row) + " " * GAP) for p in self._visible_places()]
         hot = self._style("table--cell-cursor") if at_cursor else style
         return self._assemble(gutter, cells, style, hot if self.has_focus else style)
+
+    def _cell_text(self, place: ColumnPlace, row: int) -> str:
+        """A cell; of a number that the edge would cut only an ellipsis, for half a number lies."""
+        column = self.table.columns[place.index]
+        if column.kind != "number" or place.index < self.fixed:
+            return fit_cell(column, row, place.width)
+        scroll_x = self.scroll_offset.x
+        if place.x < self._fixed_width + scroll_x:
+            return ("…" if column.present[row] else "").rjust(place.width)
+        if place.x + place.width > scroll_x + self.size.width:
+            return ("…" if column.present[row] else "").ljust(place.width)
+        return fit_cell(column, row, place.width)
 
     def _header(self, scroll_x: int, width: int) -> Strip:
         style = self._style("table--header")
