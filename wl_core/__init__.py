@@ -66,7 +66,7 @@ _WHERE = {
     "watch_or_edit": "watch",
 }
 
-__all__ = list(_WHERE)  # noqa: PLE0605  # one list, not two that can drift
+__all__ = list(_WHERE)  # one list, not two that can drift
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ import click
 
 from wl_core import cli_events, cli_replay, cli_views
 from wl_core.cli_options import json_option, root_option
-from wl_core.errors import UsageError, WlError, nearest
+from wl_core.errors import PluginError, UsageError, WlError, nearest
 
 
 class WlGroup(click.Group):
@@ -47,7 +47,7 @@ class WlGroup(click.Group):
             return 130
 
     def _of_plugins(self) -> dict[str, click.Command]:
-        from wl_core.plugins import PluginError, load_plugins
+        from wl_core.plugins import load_plugins
 
         plugins = load_plugins()
         found: dict[str, click.Command] = {}

@@ -5,17 +5,19 @@
     │   ├── SignalShapeError           values do not fit their ids (also a ValueError)
     │   ├── UnknownNameError           no such signal, sample or column (also a LookupError)
     │   ├── FilterError                a filter expression cannot be read (also a ValueError)
+    │   ├── ProjectionParkedError      a view was asked for that a plugin's error put out of service
     │   └── DetachedRunError           a forked child tried to record
     ├── RunError                       a run directory cannot be used as asked
     │   ├── RunNotFoundError           nothing there (also a FileNotFoundError)
     │   ├── RunLockedError             another process is writing it
     │   ├── UnsupportedFormatError     made by a newer wl
     │   └── NetworkFileSystemError     LMDB cannot live there
+    ├── PluginError                    a plugin does not keep the contract of a hook
     └── StorageError                   the bytes on disk are not what they should be
         ├── DamagedFrameError          one frame fails its checksum or its shape
         ├── FrameTooLargeError         one step carries more than a frame may hold
         ├── LogWriteError              the disk refused (full, read-only, gone)
-        └── ArrayNotStoredError        an event names an array that the store lacks (also a LookupError)
+        └── ArrayNotStoredError        an event names an array not in the store (also a LookupError)
 
 Each says what was expected, what was got and what to do. Errors that are also a builtin can be
 caught as that builtin by code that does not know wl.
@@ -57,6 +59,10 @@ class FilterError(UsageError, ValueError):
         self.offset = offset
 
 
+class ProjectionParkedError(UsageError):
+    """A view was asked for whose projection failed; the message says where and how to go on."""
+
+
 class DetachedRunError(UsageError):
     """A process forked from the recording one tried to record; only the parent may."""
 
@@ -81,6 +87,10 @@ class NetworkFileSystemError(RunError):
     """The run directory lies on a network file system, where LMDB loses data."""
 
 
+class PluginError(WlError):
+    """A plugin does not keep the contract of a hook; it is reported, the others go on."""
+
+
 class StorageError(WlError):
     """The log or the array store on disk is not what it should be."""
 
@@ -103,7 +113,11 @@ class LogWriteError(StorageError):
 
 
 class ArrayNotStoredError(StorageError, LookupError):
-    """An event names an array whose bytes are not in the array store (collected or never written)."""
+    """An event names an array whose bytes are not in the store: collected, or never written."""
+
+
+class PluginFailedWarning(UserWarning):
+    """Given once per plugin and hook that failed; ``wl plugins`` shows the traceback."""
 
 
 class RecordingStoppedWarning(UserWarning):

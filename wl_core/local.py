@@ -18,7 +18,7 @@ import numpy as np
 from wl_core.batches import EventBatch, batches
 from wl_core.codec import DTYPES, Frame, SampleId
 from wl_core.log import EventLog
-from wl_core.plugins import load_plugins
+from wl_core.plugins import load_plugins, projections
 from wl_core.projection import Projection
 from wl_core.recorder import OpenFrame, Recorder
 from wl_core.table import normalise_name
@@ -105,7 +105,7 @@ class LocalViews:
         """Folds what is in the log, the first time; from here on frames come by `add`."""
         if self._views:
             return
-        classes = {made.name: made for made in load_plugins().collect("wl_projections")}
+        classes = {kind.name: kind for _, kind in projections(load_plugins())}
         self._views = {name: classes[name]() for name in _NAMES}
         self._flush()
         self._from = self._log.next_position

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pluggy
 
 from wl_core import hookspecs
-from wl_core.errors import WlError, nearest
+from wl_core.errors import PluginError, PluginFailedWarning, nearest
 from wl_core.events import CATALOGUE, Catalogue
 from wl_core.table import Table, TableColumn
 
@@ -42,14 +42,6 @@ BUILTIN_PLUGINS = (
     "wl_plugins.demo.command",
     "tui.plugin",
 )
-
-
-class PluginError(WlError):
-    """A plugin does not keep the contract of a hook; it is reported, the others go on."""
-
-
-class PluginFailedWarning(UserWarning):
-    """Given once per plugin and hook that failed; ``wl plugins`` shows the traceback."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from wl_core.batches import EventBatch, batches
 from wl_core.checkpoints import Checkpoint, Checkpoints
 from wl_core.codec import DamagedFrame, Frame
-from wl_core.errors import UnknownNameError, UsageError, nearest
+from wl_core.errors import ProjectionParkedError, UnknownNameError, UsageError, nearest
 
 
 class Projection(ABC):
@@ -70,10 +70,6 @@ class FrameSource(Protocol):
 
     @property
     def next_position(self) -> int: ...
-
-
-class ProjectionParkedError(UsageError):
-    """A view was asked for whose projection failed; the message says where and how to go on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,14 @@ from wl_core.errors import (
     nearest,
 )
 from wl_core.log import EventLog
-from wl_core.plugins import load_plugins
+from wl_core.plugins import load_plugins, projections, with_columns
 from wl_core.projection import Parked, Projector
 from wl_core.status import RunStatus, status_of
-from wl_core.table import Table, TableColumn
+from wl_core.table import Table
 from wl_core.tail import Entry, tail_paths
 
 if TYPE_CHECKING:
-    from wl_plugins.curves import Curve
+    from wl_core.curve import Curve
 
 __all__ = ["Parked", "Run", "RunStatus", "find_run", "list_runs", "open_run"]
 
@@ -80,10 +80,17 @@ class Run:
         self._arrays: ArrayStore | None = None
         self._writer, self._number = secrets.token_bytes(8), 0
         checkpoints = Checkpoints(self.directory.views)
-        kinds = load_plugins().collect_named("wl_projections")
+        plugins = load_plugins()
+        kinds = projections(plugins)
         self._on_demand = {kind.name: (plugin, kind) for plugin, kind in kinds if kind.on_demand}
         always = [(plugin, kind) for plugin, kind in kinds if not kind.on_demand]
-        self._projector = Projector(always, self.log, checkpoints, last_step=last_step)
+        self._projector = Projector(
+            always,
+            self.log,
+            checkpoints,
+            report=lambda parked: plugins.fail(parked.plugin, parked.projection, parked.error),
+            last_step=last_step,
+        )
         self._restored = False
         self._kept = 0  # what the checkpoint holds
         self._folded = False
@@ -174,10 +181,7 @@ class Run:
     def samples(self) -> Table:
         """One row per sample; cells that are empty there show what its instances say."""
         table: Table = self.view("samples").display(self.view("instances"))
-        added: list[TableColumn] = []
-        for columns in load_plugins().collect("wl_columns", run=self, table=table):
-            added.append(columns)
-        return Table((*table.columns, *added)) if added else table
+        return with_columns(load_plugins(), self, table)
 
     def instances(self, sample_id: SampleId | None = None, origin: str | None = None) -> Table:
         """One row per instance, of one sample or of all.
@@ -232,7 +236,7 @@ class Run:
     # -- arrays and images ---------------------------------------------------------
 
     def arrays(self, origin: str, sample_id: SampleId) -> dict[str, ArrayProxy]:
-        """The sample's own arrays by field (``prediction``, ``target``, …); pixels load when used."""
+        """The sample's own arrays (``prediction``, ``target``, …); pixels load when used."""
         view = self.view("samples")
         found = {f: view.get_ref(origin, sample_id, f) for f in view.array_fields}
         return {field: self._proxy(one) for field, one in found.items() if one is not None}

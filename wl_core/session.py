@@ -29,6 +29,7 @@ from wl_core.errors import DetachedRunError, LogWriteError, RecordingStoppedWarn
 from wl_core.handover import Handover
 from wl_core.local import LocalViews
 from wl_core.log import EventLog
+from wl_core.plugins import load_plugins
 from wl_core.recorder import OpenFrame, Recorder
 from wl_core.tail import Entry
 
@@ -290,6 +291,7 @@ def start_run(path: Path | str | None = None, *, root: Path | str | None = None)
             " start the run before anything is watched"
         )
     _current = Session(Path(path) if path is not None else new_run_path(root))
+    load_plugins().collect("wl_signals")  # their signals register themselves
     return _current
 
 

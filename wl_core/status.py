@@ -64,4 +64,5 @@ def _state(alive: bool, word: str, error: str, pid: int | None) -> tuple[State, 
         return "finished", ""
     if word == "interrupted":
         return "finished", "interrupted by Ctrl-C"
-    return "crashed", f"process {pid} ended without finishing the run"
+    who = "the process that began it" if pid is None else f"process {pid}"
+    return "crashed", f"{who} ended without finishing the run"

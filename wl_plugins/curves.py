@@ -8,7 +8,6 @@ how its log was cut (G9). Single samples are `history`'s business.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from wl_core.batches import EventBatch, EventGroup
 from wl_core.columns import Digest, GrowingArray, State, array_of, pack, unpack
+from wl_core.curve import Curve
 from wl_core.errors import UnknownNameError, nearest
 from wl_core.hookspecs import hookimpl
 from wl_core.projection import Projection
@@ -35,24 +35,6 @@ _COLUMNS = {
 @hookimpl
 def wl_projections() -> Sequence[type[Projection]]:
     return [Curves]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Curve:
-    """One signal over the steps ``[S]``, steps ascending.
-
-    ``mean``, ``low`` and ``high`` are over all values of the step; ``mean`` is NaN when one of
-    them was, ``low`` and ``high`` are over the others. ``count`` is how many there were, of which
-    ``nonfinite`` were NaN or infinite.
-    """
-
-    name: str
-    steps: npt.NDArray[np.int64]
-    mean: npt.NDArray[np.float64]
-    low: npt.NDArray[np.float64]
-    high: npt.NDArray[np.float64]
-    count: npt.NDArray[np.int64]
-    nonfinite: npt.NDArray[np.int64]
 
 
 class _Series:

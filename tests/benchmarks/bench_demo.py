@@ -38,9 +38,7 @@ def plain(steps: int) -> float:
     torch.manual_seed(0)
     model = UNet()
     optimizer = torch.optim.AdamW(model.parameters())
-    loader = DataLoader(
-        NucleiTiles("train"), batch_size=4, shuffle=True, collate_fn=seg_collate
-    )
+    loader = DataLoader(NucleiTiles("train"), batch_size=4, shuffle=True, collate_fn=seg_collate)
     dice_sample, bce_sample = PerSampleDice(merge_classes=True), PerSampleBCE(merge_classes=True)
     dice_instance = PerInstanceDice(neighbourhood=demo.MARGIN)
     bce_instance = PerInstanceBCE(neighbourhood=demo.MARGIN)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 import wl_core as wl
-from wl_core.codec import Frame, FrameBuilder, encode
+from wl_core.codec import FrameBuilder
 from wl_core.session import session
 
 BATCH = 16
@@ -182,7 +182,8 @@ def main() -> None:
     with _run():
         figures["bytes per value"] = bytes_per_value()
     print(
-        f"{'bytes on disk per value at batch 64':48s} {figures['bytes per value']:9.2f}    (asked: 8)"
+        f"{'bytes on disk per value at batch 64':48s} {figures['bytes per value']:9.2f}"
+        "                              (asked: 8)"
     )
     print(json.dumps(figures))
 

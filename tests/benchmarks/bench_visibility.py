@@ -45,7 +45,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
         run = Path(directory) / "run"
         training = subprocess.Popen(
-            [sys.executable, "-c", TRAINING, str(run), str(STEPS)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", TRAINING, str(run), str(STEPS)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         while not (run / "rank-0000" / "log" / "data.mdb").exists():
             time.sleep(0.01)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wl_core.errors import PluginFailedWarning
 from wl_core.events import BUILTIN_KINDS, Catalogue, Field, Kind
 from wl_core.hookspecs import hookimpl
 from wl_core.plugins import (
     BUILTIN_PLUGINS,
-    PluginFailedWarning,
     PluginFailure,
     Plugins,
     PluginState,
@@ -184,7 +184,7 @@ def test_the_second_plugin_with_a_name_does_not_get_it() -> None:
     plugins.register(plugin(wl_export_formats=lambda: {"csv": max, "tsv": min}), "second")
     assert plugins.mapping("wl_export_formats") == {"csv": len, "tsv": min}
     assert [(one.plugin, one.error) for one in failures] == [
-        ("second", "wl_core.plugins.PluginError: 'csv' is taken")
+        ("second", "wl_core.errors.PluginError: 'csv' is taken")
     ]
 
 

@@ -16,10 +16,10 @@ from wl_core.batches import EventBatch
 from wl_core.checkpoints import Checkpoint, Checkpoints
 from wl_core.codec import Frame, FrameBuilder, encode
 from wl_core.environment import open_environment
-from wl_core.errors import UnknownNameError, UsageError
+from wl_core.errors import ProjectionParkedError, UnknownNameError, UsageError
 from wl_core.log import EventLog
 from wl_core.partitions import fold_frames
-from wl_core.projection import Parked, Projection, ProjectionParkedError, Projector
+from wl_core.projection import Parked, Projection, Projector
 from wl_core.tail import Entry
 from wl_plugins.curves import Curves
 from wl_plugins.sample_view import SampleView

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wl_core.curve import Curve
 from wl_core.errors import UnknownNameError
 from wl_core.partitions import fold_frames
 from wl_core.testing import FrameWriter, ProjectionConformance
-from wl_plugins.curves import Curve, Curves
+from wl_plugins.curves import Curves
 
 
 class TestConformance(ProjectionConformance):
