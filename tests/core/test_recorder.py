@@ -97,7 +97,7 @@ def test_an_array_goes_to_the_store_the_first_time_only() -> None:
     log = Log()
     batch = BatchIds("t", ["a", "b"])
     for _ in range(2):
-        log.recorder.arrays("prediction", batch, np.ones((2, 3, 3), np.uint8))
+        log.recorder.arrays("prediction", batch, np.arange(18, dtype=np.uint8).reshape(2, 3, 3))
     assert [len(entry.arrays) for entry in log.entries] == [2, 0]
     [first, second] = log.frames
     assert first.events == second.events

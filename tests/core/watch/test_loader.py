@@ -424,6 +424,16 @@ def test_a_batch_that_is_only_looked_at_is_no_exposure(finished: Finished) -> No
     assert [sample(run, f"s{n}", "u")["times_seen"] for n in range(2)] == [1, 1]
 
 
+def test_the_last_batch_of_a_look_at_all_data_is_no_exposure(finished: Finished) -> None:
+    for _ in watch(Named(4), batch_size=2):
+        pass
+    with wl.guard_training_context:
+        wl.save_signals({"x": [1.0]}, ["of elsewhere"], origin="u")
+    run = finished()
+    assert sum(row["times_seen"] for key, row in rows(run).items() if key[0] == "t") == 0
+    assert sample(run, "of elsewhere")["times_seen"] == 1
+
+
 def test_explicit_ids_without_a_loader_are_one_exposure_a_guard(finished: Finished) -> None:
     for _ in range(2):
         with wl.guard_training_context:
