@@ -64,6 +64,7 @@ def save_signals(
     Raises:
         SignalShapeError: lengths or ranks that do not fit; nothing of the call is recorded.
     """
+    _check_named(signals)
     running = session()
     batch = resolve(running, batch_ids, origin, _count_of(signals) if batch_ids is None else None)
     values = {
@@ -109,6 +110,7 @@ def save_instance_signals(
     Raises:
         SignalShapeError: lengths or ranks that do not fit; nothing of the call is recorded.
     """
+    _check_named(signals)
     running = session()
     batch = resolve(running, batch_ids, origin, None)
     instances = resolve_instances(running, batch, batch_idx, targets)
@@ -123,6 +125,13 @@ def save_instance_signals(
             running.declare(name, "instance", "signal", log, {})
             running.recorder.instance_values(name, log, instances, value)
         facts.record(running.recorder)
+
+
+def _check_named(signals: object) -> None:
+    if not isinstance(signals, Mapping):
+        raise SignalShapeError(
+            f"expected a mapping of names to values, {{name: values}}, got {type(signals).__name__}"
+        )
 
 
 # -- whom values belong to -------------------------------------------------------------------------

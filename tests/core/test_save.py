@@ -341,6 +341,7 @@ def test_without_a_batch_index_it_must_be_known_otherwise(finished: Finished) ->
         (lambda: wl.save_signals({"ok": [1]}, [1.0]), "sample id"),
         (lambda: wl.save_signals({"ok": [1]}, [True]), "sample id"),
         (lambda: wl.save_signals({"ok": [1]}, "a"), "list of ids"),
+        (lambda: wl.save_signals([1], ["a"]), "mapping"),
         (
             lambda: wl.save_instance_signals({"ok": [1], "bad": [1, 2]}, ["a"], batch_idx=[0]),
             "'bad'.*expected 1",

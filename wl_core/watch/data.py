@@ -52,7 +52,7 @@ def watch_data(
             by their index.
 
     Raises:
-        UsageError: two data sets under one name, or options for a DataLoader that has its own.
+        UsageError: no data set, two data sets under one name, or options for a DataLoader that has its own.
         TypeError: an unknown option.
     """
     for option in options:
@@ -70,6 +70,10 @@ def watch_data(
                 ),
             )
             raise TypeError(f"watch_or_edit(flag='data') has no option {option!r}.{hint}")
+    if not isinstance(obj, (DataLoader, IterableDataset)) and not hasattr(obj, "__getitem__"):
+        raise UsageError(
+            f"flag='data': expected a data set or DataLoader, got {type(obj).__name__}"
+        )
     origin = loader_name or name or "data"
     if isinstance(obj, DataLoader):
         given = {

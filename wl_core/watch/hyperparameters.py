@@ -103,9 +103,14 @@ def watch_hyperparameters(
         defaults: values for names that ``obj`` lacks.
 
     Raises:
-        UsageError: the file holds no mapping.
+        UsageError: neither a mapping nor a file that holds one.
     """
     given = _read(Path(obj)) if isinstance(obj, (str, Path)) else obj
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            "flag='hyperparameters': expected a mapping or the path of a YAML file, got"
+            f" {type(obj).__name__}"
+        )
     values = HyperParameters({**(defaults or {}), **given}, f"{name}." if name else "")
     if current_session() is None:
         start_run(root=values.get(ROOT_KEY))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wl_core.errors import UsageError
 from wl_core.session import session
 
 
@@ -13,9 +14,14 @@ def watch_model(obj: Any, *, name: str = "model") -> Any:
     Args:
         obj: an ``nn.Module``, compiled or not.
         name: what to call it, for scripts with several.
+
+    Raises:
+        UsageError: it has no parameters.
     """
     from torch.nn.parameter import is_lazy
 
+    if not callable(getattr(obj, "parameters", None)):
+        raise UsageError(f"flag='model': expected an nn.Module, got {type(obj).__name__}")
     parameters = list(obj.parameters())
     sized = [one for one in parameters if not is_lazy(one)]  # a lazy one has no shape yet
     detail = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from wl_core.errors import UsageError
 from wl_core.session import session
 
 
@@ -16,7 +17,12 @@ def watch_optimizer(obj: Any, *, name: str = "optimizer") -> Any:
     Args:
         obj: a ``torch.optim.Optimizer``.
         name: what to call it, for scripts with several.
+
+    Raises:
+        UsageError: it has no parameter groups.
     """
+    if not hasattr(obj, "param_groups"):
+        raise UsageError(f"flag='optimizer': expected an Optimizer, got {type(obj).__name__}")
     running = session()
     groups = [
         {key: value for key, value in group.items() if isinstance(value, (bool, int, float, str))}

@@ -37,6 +37,13 @@ def test_they_may_come_from_a_yaml_file(finished: Finished, tmp_path: Path) -> N
     assert recorded(finished())[0] == {"lr": 0.1, "optimizer.momentum": 0.9}
 
 
+@pytest.mark.parametrize("flag", ["model", "optimizer", "hyperparameters", "data", "loss"])
+def test_something_of_another_kind_is_refused(finished: Finished, flag: str) -> None:
+    options = {"name": "x"} if flag == "loss" else {}
+    with pytest.raises(wl.WlError, match=r"expected .* got"):
+        wl.watch_or_edit(3, flag=flag, **options)
+
+
 def test_a_yaml_file_without_names_is_refused(finished: Finished, tmp_path: Path) -> None:
     path = tmp_path / "hp.yaml"
     path.write_text("- 1\n")
