@@ -113,6 +113,31 @@ def test_the_disk_is_waited_for_on_the_commit_thread_alone(
     assert seen == {"wl-commit"}
 
 
+def test_a_tail_file_is_not_emptied_before_its_frames_are_in_the_log(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tails, "_ROTATE_BYTES", 1_000)
+    monkeypatch.setattr(commits, "GROUP_SECONDS", 0.3)  # all of these in one group
+    commit = place.committing()
+    with write_lock_held(place.log.path):
+        for number in range(1, 31):
+            commit.submit(entry(number))
+        until(lambda: commit._tail._active == 1)
+        until(lambda: not _free(place.log))  # it waits for the lock, with the file that is full
+        commit.submit(entry(31))
+        assert [one.number for one in read_tails(place.path)] == list(range(1, 32))
+    commit.flush()
+    assert numbers(place.log) == list(range(1, 32))
+    commit.close()
+
+
+def _free(log: EventLog) -> bool:
+    free = log.environment.try_turn()
+    if free:
+        log.environment.end_turn()
+    return free
+
+
 def test_one_commit_takes_what_many_steps_left(place: Place) -> None:
     before = place.log.environment.last_transaction()
     commit = place.committing()
