@@ -1,7 +1,8 @@
 """Tags and discards: what a person decides about samples, as events.
 
 A discarded sample stays in the log and in the views, marked; the losses that are watched are zero
-for it from the next step on.
+for it from the next step on, and so is what it gives to the gradient. (A gradient that is NaN
+within the criterion stays so: zero times NaN is NaN. Such a sample must leave the data.)
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ def watch_data(
             by their index.
 
     Raises:
-        UsageError: no data set, two data sets under one name, or options for a DataLoader that has its own.
+        UsageError: no data set, two data sets under one name, or options for a DataLoader, which
+            has its own.
         TypeError: an unknown option.
     """
     for option in options:
