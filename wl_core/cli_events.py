@@ -144,28 +144,43 @@ def verify(run: str | None, root: Path, as_json: bool) -> int:
     """Read every frame of a run's log and list those that are damaged.
 
     The exit status is 1 when there are any. Events in whole frames stay readable; what a damaged
-    frame held is lost.
+    frame held is lost. Damage of the file's pages has no position; the frames are not read then.
 
     \b
     Example:
       wl verify && echo the log is whole
     """
     from wl_core.cli_output import print_rows
+    from wl_core.directory import find_run
 
-    with opened(run, root) as reader:
-        findings = []
-        events_read = 0
-        for found in reader.log.verify():
-            if isinstance(found, int):
-                events_read = found
-            else:
-                findings.append((found.position, found.reason))
-        if findings or as_json:
-            print_rows(("position", "reason"), findings, as_json=as_json)
-        summary = f"{len(findings)} damaged frames" if findings else "no damage"
-        sys.stdout.flush()
-        print(f"{reader.name}: {events_read:,} events read, {summary}", file=sys.stderr)
+    path = find_run(run, root)
+    findings: list[tuple[int | None, str]] = [(None, reason) for reason in _damaged_pages(path)]
+    events_read = 0
+    if not findings:
+        with opened(str(path), root) as reader:
+            for found in reader.log.verify():
+                if isinstance(found, int):
+                    events_read = found
+                else:
+                    findings.append((found.position, found.reason))
+    if findings or as_json:
+        print_rows(("position", "reason"), findings, as_json=as_json)
+    summary = f"{len(findings)} damages found" if findings else "no damage"
+    sys.stdout.flush()
+    print(f"{path.resolve().name}: {events_read:,} events read, {summary}", file=sys.stderr)
     return 1 if findings else 0
+
+
+def _damaged_pages(path: Path) -> list[str]:
+    """Asked before anything opens the log, since LMDB trusts its pages.
+
+    While somebody writes, pages may seem damaged that are not; `EventLog.verify` asks again then.
+    """
+    from wl_core.directory import RunDirectory, writer_of
+    from wl_core.environment import structural_damage
+
+    directory = RunDirectory(path)
+    return [] if writer_of(directory.lock) else structural_damage(directory.log)
 
 
 COMMANDS = (events, verify)

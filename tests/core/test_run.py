@@ -438,3 +438,18 @@ def _waits_for_lock(pid: int) -> bool:
         return any("writer.lock" in os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
     except FileNotFoundError:
         return False
+
+
+def test_verify_names_a_damaged_page_and_does_not_die_of_it(tmp_path: Path) -> None:
+    """LMDB trusts its pages: opened by it, such a file may end the process by a signal."""
+    finished_run(tmp_path / "run")
+    file = RunDirectory(tmp_path / "run").log / "data.mdb"
+    data = bytearray(file.read_bytes())
+    for page in range(2 * 4096, len(data), 4096):
+        data[page + 12 : page + 16] = b"\xff\x7f\xff\x7f"  # where its free space begins and ends
+    file.write_bytes(data)
+    script = "from wl_core.cli import main; main()"
+    command = [sys.executable, "-c", script, "verify", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert "page" in done.stdout
