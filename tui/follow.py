@@ -208,7 +208,7 @@ class Follower(threading.Thread):
             self._gone = True
             self._post(RunGone())
             return
-        run.refresh()
+        run.refresh(budget_seconds=self._interval)  # a long log shows as far as it is folded
         status = run.status()
         self._pace.see(time.monotonic(), status.step)
         # Not what `refresh` returned: a question may have made the run fold in between.

@@ -143,14 +143,17 @@ class Run:
         """The views that a plugin's error put out of service."""
         return self._projector.parked
 
-    def refresh(self) -> int:
-        """Folds what is new into the views; gives the number of new events."""
+    def refresh(self, *, budget_seconds: float | None = None) -> int:
+        """Folds what is new into the views; gives the number of new events.
+
+        With a budget it stops after about so many seconds: what is left comes with the next call.
+        """
         if not self._restored:  # not when opened: asking for a run's status needs no views
             self._restored = True
             self._projector.restore()
             self._kept = self._projector.position
         self._folded = True
-        return self._projector.catch_up()
+        return self._projector.catch_up(budget_seconds=budget_seconds)
 
     def at(self, *, step: int) -> Run:
         """The run as it was at that step: the same folds, stopped before anything later."""
@@ -286,6 +289,8 @@ class Run:
         """
         if self.last_step is not None:
             raise UsageError("the past cannot be changed: open the run itself to append to it")
+        if not self.directory.exists:  # LMDB would write on into files that have no name any more
+            raise LogWriteError(f"{self.path} has been removed: nothing can be appended to it")
         builder = FrameBuilder(self.log.catalogue)
         builder.add(kind, *self._wire_fields(builder, kind, fields))
         self._number += 1
