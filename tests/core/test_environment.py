@@ -10,7 +10,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from tests.core.frames import SECONDS, entry, in_forked_child, numbers, python
+from tests.core.frames import SECONDS, entry, in_forked_child, numbers, python, run_python
 from wl_core.environment import (
     open_environment,
     refuse_network_file_system,
@@ -179,6 +179,29 @@ def test_a_child_that_ends_does_not_free_the_pages_that_its_parent_reads(tmp_pat
             entry(number, size=500).frame for number in range(1, 20)
         ]
     log.close()
+
+
+DROPS = """
+    import gc, os, sys
+    from pathlib import Path
+    from tests.core.frames import entry, numbers
+    from wl_core.log import EventLog
+    log = EventLog(Path(sys.argv[1]), create=True)
+    log.append([entry(1)])
+    numbers(log)
+    if os.fork() == 0:
+        del log
+        gc.collect()
+        sys.exit(0)
+    os.wait()
+    lines = log.environment._env.readers().splitlines()[1:]
+    print({int(line.split()[0]) for line in lines} == {os.getpid()})
+"""
+
+
+def test_a_child_that_drops_its_last_reference_does_not_finalise_the_handle(tmp_path: Path) -> None:
+    """That would take the parent's places among the readers away."""
+    assert run_python(DROPS, tmp_path / "log") == "True\n"
 
 
 def test_a_child_may_open_another_path_and_its_own_handle_works(tmp_path: Path) -> None:

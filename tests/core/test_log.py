@@ -301,6 +301,20 @@ def test_a_flipped_byte_of_the_file_ends_in_a_finding_and_never_in_a_crash(
     assert said.count("found") > 10
 
 
+def test_verify_finds_damage_beneath_the_frames_that_lmdb_does_not_mind(tmp_path: Path) -> None:
+    filled(tmp_path / "log", size=800)
+    file = tmp_path / "log" / "data.mdb"
+    data = bytearray(file.read_bytes())
+    overflow = next(at for at in range(8192, len(data), 4096) if data[at + 10] == 0x04)
+    data[overflow] ^= 0x40  # the number that the page gives itself
+    file.write_bytes(data)
+    log = EventLog(tmp_path / "log")
+    assert numbers(log) == list(range(1, 13))
+    assert [one.position for one in findings(log)] == [None]
+    assert "page" in findings(log)[0].reason
+    log.close()
+
+
 def test_a_file_that_was_cut_off_is_refused_by_name(sound: Path, tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.mkdir()
