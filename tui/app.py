@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -20,6 +21,7 @@ from tui.screens.base import RunScreen
 from tui.screens.main import MainScreen
 from tui.screens.trouble import TroubleScreen
 from tui.theme import DARK
+from wl_core.plugins import PluginFailure, load_plugins
 
 if TYPE_CHECKING:
     from wl_core.run import Run
@@ -54,8 +56,11 @@ class WlApp(App[None]):
         self.news: News | None = None
         self.death: FollowerDied | None = None
         self._plugin_panes = panes
+        self._plugin_failures: list[PluginFailure] = []
+        self._reporting = ExitStack()
 
     def on_mount(self) -> None:
+        self._reporting.enter_context(load_plugins().reporting_to(self._plugin_failures.append))
         self.register_theme(DARK)
         self.theme = DARK.name
         self.push_screen(MainScreen(self.run_name, self._plugin_panes))
@@ -63,6 +68,7 @@ class WlApp(App[None]):
 
     def on_unmount(self) -> None:
         self.follower.close()
+        self._reporting.close()
 
     async def ask(self, job: Callable[[Run], Answer]) -> Answer:
         """What ``job`` returns, run in the thread that owns the run."""
@@ -102,4 +108,6 @@ class WlApp(App[None]):
                 f"{parked.plugin}: {parked.projection} is parked at position {parked.position}"
             )
             reports.append((heading, parked.traceback))
-        return reports
+        known = {parked for _, parked in reports}
+        failures = [one for one in self._plugin_failures if one.traceback not in known]
+        return [*reports, *((f"{one}:", one.traceback) for one in failures)]

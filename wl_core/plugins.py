@@ -17,6 +17,7 @@ import importlib
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
@@ -118,6 +119,15 @@ class Plugins:
             candidates += _installed()
         for plugin in candidates:
             self._load(plugin)
+
+    @contextmanager
+    def reporting_to(self, report: Callable[[PluginFailure], None]) -> Iterator[None]:
+        """Reports failures to somebody else for a while: a full screen has no room for warnings."""
+        before, self.report_failure = self.report_failure, report
+        try:
+            yield
+        finally:
+            self.report_failure = before
 
     def register(self, plugin: object, name: str) -> None:
         """Adds an object whose methods, or a module whose functions, implement hooks."""
