@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
+import signal
+import threading
 from pathlib import Path
 
 import lmdb
@@ -178,6 +181,42 @@ def test_a_child_that_ends_does_not_free_the_pages_that_its_parent_reads(tmp_pat
         assert [value for _, value in cursor] == [
             entry(number, size=500).frame for number in range(1, 20)
         ]
+    log.close()
+
+
+def test_a_child_does_not_wait_for_a_thread_that_it_has_not(tmp_path: Path) -> None:
+    """At the fork the parent's commit thread may be at work, with locks that nobody gives back."""
+    log = EventLog(tmp_path / "log", create=True)
+    taken, over = threading.Event(), threading.Event()
+
+    def commits() -> None:
+        with log.environment.turn():
+            taken.set()
+            over.wait(SECONDS)
+
+    at_work = threading.Thread(target=commits)
+    at_work.start()
+    assert taken.wait(SECONDS)
+
+    def child() -> int:
+        signal.alarm(20)
+        refused = 0
+        for attempt in (
+            lambda: log.append([entry(1)]),
+            lambda: log.next_position,
+            lambda: log.bytes_used,
+            log.environment.sync,
+        ):
+            with contextlib.suppress(DetachedRunError):
+                attempt()
+                continue
+            refused += 1
+        log.close()
+        return refused
+
+    assert in_forked_child(child) == "4"
+    over.set()
+    at_work.join(SECONDS)
     log.close()
 
 
