@@ -119,7 +119,7 @@ FULL_DISK = """
     from wl_core.tail import Tail, read_tails
 
     tail = Tail(Path(sys.argv[1]), WRITER)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
     for number in range(1, 1000):
         try:
             tail.append(entry(number, size=200))
@@ -128,12 +128,15 @@ FULL_DISK = """
             print(error)
             break
     print([one.number for one in read_tails(Path(sys.argv[1]))] == list(range(1, number)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    tail.append(entry(number))  # whole records follow whole records
+    print([one.number for one in read_tails(Path(sys.argv[1]))] == list(range(1, number + 1)))
 """
 
 
 def test_a_disk_that_takes_a_part_of_a_record_keeps_none_of_it(tmp_path: Path) -> None:
-    number, error, all_before = run_python(FULL_DISK, tmp_path).splitlines()
+    number, error, all_before, all_after = run_python(FULL_DISK, tmp_path).splitlines()
     assert int(number) > 5
     assert "tail-" in error
     assert "File too large" in error
-    assert all_before == "True"
+    assert (all_before, all_after) == ("True", "True")
