@@ -7,7 +7,7 @@ view with the instances, as people see it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -296,7 +296,14 @@ class SampleView(Projection):
             for name, column in self._metadata.items()
         )
         signals = self._facts.signal_columns(_OWN, order, size)
-        return Table((*self._own_columns(order), *metadata, *signals))
+        return Table((*self._own_columns(order), *metadata, *self.as_declared(signals)))
+
+    def as_declared(self, signals: Iterable[TableColumn]) -> list[TableColumn]:
+        """Columns of signals in the order in which the script named them, the others after."""
+        ranks = {name: rank for rank, name in enumerate(self._declared)}
+        return sorted(
+            signals, key=lambda column: ranks.get(column.name.removeprefix("signals/"), len(ranks))
+        )
 
     def display(self, instances: InstanceView) -> Table:
         """The table as people see it, see `display_table`."""
@@ -334,17 +341,23 @@ def display_table(samples: SampleView, instances: InstanceView) -> Table:
     ranks = samples.index.ranks()
     at = np.where(where >= 0, ranks[where], -1) if len(ranks) else where
     columns = {column.name: column for column in own}
+    others = set(columns) - {_shown(name) for name in samples.signals}
     counts = _spread(instances.counts(), at, len(own))
     known = columns["instances"]
     columns["instances"] = TableColumn(
         "instances", "number", np.maximum(known.values, counts), known.present | (counts > 0)
     )
     for name, found in instances.means().items():
-        shown = f"signals/{name}" if name in _OWN else name
+        shown = _shown(name)
         means = _spread(found.means, at[found.sample_rows], len(own))
         there = _spread(np.ones(len(found.means), np.bool_), at[found.sample_rows], len(own))
         columns[shown] = _fallen_back(shown, columns.get(shown), means, there)
-    return Table(tuple(columns.values()))
+    signals = samples.as_declared(c for c in columns.values() if c.name not in others)
+    return Table((*(c for c in columns.values() if c.name in others), *signals))
+
+
+def _shown(signal: str) -> str:
+    return f"signals/{signal}" if signal in _OWN else signal
 
 
 def _spread(values: npt.NDArray[Any], at: npt.NDArray[np.intp], size: int) -> npt.NDArray[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from wl_core.codec import SampleId
 from wl_core.errors import SignalShapeError, UsageError
 from wl_core.save import instance_facts, length, resolve, resolve_instances, sample_facts
-from wl_core.session import Session, session
+from wl_core.session import Session, current_session, session
 from wl_core.signals import dispatch, refuse_subscribers
 from wl_core.table import normalise_name
 from wl_core.values import BatchIds, Instances, as_array, per_instance, per_sample
@@ -176,4 +176,8 @@ def watch_criterion(
     if not callable(obj) or isinstance(obj, type):
         raise UsageError(f"signal {chosen!r}: expected something to call, got {obj!r}")
     level = "sample" if per_sample else "instance" if per_instance else "step"
-    return watched(obj, Watch(normalise_name(chosen), role, level, log))
+    watch = Watch(normalise_name(chosen), role, level, log)
+    running = current_session()
+    if running is not None:  # now, so that signals are listed in the order in which they are named
+        running.declare(watch.name, level, role, log, {})
+    return watched(obj, watch)
