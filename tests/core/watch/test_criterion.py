@@ -203,7 +203,8 @@ def test_a_wrong_call_is_refused_before_anything_is_recorded(finished: Finished)
                 criterion(torch.zeros(2), **arguments)
     run = finished()
     assert not rows(run)
-    assert not events(run, "values") and not events(run, "arrays")
+    assert not events(run, "values")
+    assert not events(run, "arrays")
 
 
 # -- the same object semantics ---------------------------------------------------------------------
