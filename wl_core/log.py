@@ -77,9 +77,9 @@ class EventLog:
         self._writers = self._environment.database(b"writers")
         self._landmarks = self._environment.database(b"landmarks")
         self._check_format()
-        self._own_next = self.next_position  # up to here this handle knows what came
+        # Up to here, and to this transaction, this handle knows what came.
+        self._seen_transaction, self._own_next = self._snapshot()
         self._foreign: list[tuple[int, int]] = []
-        self._seen_transaction = self._environment.last_transaction()
 
     @property
     def environment(self) -> Environment:
@@ -164,6 +164,15 @@ class EventLog:
             return 0
         with self._environment.reading() as txn:
             return self._next(txn)
+
+    def _snapshot(self) -> tuple[int, int]:
+        """The id of the transaction that a reader sees now, and the next position as of then.
+
+        Not `Environment.last_transaction`, which for a moment runs ahead of what readers see: who
+        remembers that one as read has missed it.
+        """
+        with self._environment.reading() as txn:
+            return txn.id(), 0 if self._meta is None else self._next(txn)
 
     @property
     def model_age(self) -> int:
@@ -275,12 +284,14 @@ class EventLog:
         """Frames as they come, for ever; sleeps ``poll`` seconds when nothing was committed."""
         seen = -1
         while True:
-            transaction = self._environment.last_transaction()
-            if transaction == seen:
+            if self._environment.last_transaction() == seen:
                 time.sleep(poll)
                 continue
-            seen = transaction
-            for frame in self.frames(start):
+            seen, end = self._snapshot()
+            if start >= end:
+                time.sleep(poll)
+                continue
+            for frame in self.frames(start, end):
                 stop = frame.position + (frame.count if isinstance(frame, Frame) else 1)
                 if stop > start:  # damage before ``start`` has been told
                     start = stop
@@ -297,8 +308,7 @@ class EventLog:
         if not self._environment.try_turn():
             return []
         try:
-            self._seen_transaction = self._environment.last_transaction()
-            stop = self.next_position
+            self._seen_transaction, stop = self._snapshot()
             ranges = [*self._foreign, (self._own_next, stop)]
             self._foreign, self._own_next = [], stop
             return [

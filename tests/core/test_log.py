@@ -142,6 +142,37 @@ def test_what_others_committed_is_told_once_and_never_ones_own(
     assert log.foreign_frames(WRITER) == []
 
 
+def test_what_is_announced_before_it_can_be_read_is_not_missed(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LMDB writes its meta page, which tells the last transaction, before readers see it."""
+    log.append([entry(1)])
+    following = log.follow(1, poll=0.001)
+    now = log.environment.last_transaction()
+    announced = []
+
+    def ahead() -> int:
+        announced.append(now + 1)
+        if len(announced) == 3:
+            monkeypatch.undo()
+            script = """
+                import sys
+                from pathlib import Path
+                from tests.core.frames import entry
+                from wl_core.log import EventLog
+                EventLog(Path(sys.argv[1])).append([entry(1, writer=b"writer 2")])
+            """
+            run_python(script, log.path)
+            assert log.environment.last_transaction() == now + 1
+        return now + 1
+
+    monkeypatch.setattr(log.environment, "last_transaction", ahead)
+    assert log.foreign_frames(WRITER) == []
+    assert log.foreign_frames(WRITER) == []
+    assert next(following).position == 1
+    assert [one.writer for one in log.foreign_frames(WRITER)] == [OTHER]
+
+
 def test_asking_for_what_others_did_never_waits_for_a_commit(log: EventLog) -> None:
     log.append([entry(1)])
     with write_lock_held(log.path):
@@ -433,7 +464,8 @@ def test_two_processes_append_at_once_and_a_third_reads_and_the_map_grows_under_
             process.stdin.flush()
         assert reader.stdout is not None
         total = sum(1 + number % 4 for number in range(1, frames + 1)) * 2
-        assert reader.stdout.readline() == f"{total}\n"
+        said, _ = reader.communicate(timeout=SECONDS)
+        assert said == f"{total}\n"
         assert [first.wait(SECONDS), second.wait(SECONDS), reader.wait(SECONDS)] == [0, 0, 0]
     log = EventLog(path)
     writers = [one.writer for one in whole(log)]
