@@ -31,6 +31,9 @@ SampleId = int | str
 
 _PHASES = dict(enumerate(PHASES))  # unlike the tuple, knows no -1
 _CHECKSUM = struct.Struct("<I")
+_pack = msgpack.Packer(
+    unicode_errors="surrogatepass"
+).pack  # making a packer for each frame would be a tenth of its price
 # What a vector may be made of; anything else in a blob table is damage. V16 is an array reference.
 DTYPES = {
     code: np.dtype("V16" if code == "V16" else "?" if code == "b1" else f"<{code}")
@@ -169,7 +172,7 @@ def encode(frame: Frame) -> bytes:
     Raises:
         FrameTooLargeError: the step carries more than `MAX_FRAME_BYTES`.
     """
-    body: bytes = msgpack.packb(
+    body: bytes = _pack(
         (
             FORMAT,
             len(frame.events),
@@ -182,7 +185,6 @@ def encode(frame: Frame) -> bytes:
             frame.blobs,
             frame.events,
         ),
-        unicode_errors="surrogatepass",
     )
     if len(body) > MAX_FRAME_BYTES:
         raise FrameTooLargeError(

@@ -54,15 +54,20 @@ class Handover:
         if self._waiting.get(batch.origin) is batch:
             del self._waiting[batch.origin]
 
+    def _forget_named(self) -> None:
+        """What a script's ids mean may change with the guard, but only where loaders hand over."""
+        if self._waiting or self._ahead or any(self._levels):
+            self.named = None
+
     def enter(self) -> None:
         """A guard with a frame of its own is entered."""
+        self._forget_named()
         self._levels.append([])
-        self.named = None
 
     def leave(self) -> None:
         """The innermost guard is left; its frame is still open."""
+        self._forget_named()
         handed = self._levels.pop()
-        self.named = None
         if self._levels:
             return
         if not handed:

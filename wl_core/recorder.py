@@ -182,8 +182,12 @@ class Recorder:
 
     def values(self, signal: str, log: bool, batch: BatchIds, values: npt.NDArray[Any]) -> None:
         """One value per sample, ``values [B]``."""
-        with self.facts() as frame:
-            b = frame.builder
+        with self.lock:
+            if not self.frames:
+                with self.facts():
+                    self.values(signal, log, batch, values)
+                return
+            b = self.frames[-1].builder
             b.add("values", signal, batch.origin, log, b.blob(*batch.blob), b.vector(values))
 
     def instance_values(
@@ -226,6 +230,10 @@ class Recorder:
             frame.builder.add("exposed", batch.origin, frame.builder.blob(*batch.blob))
         if not frame.named:
             return
+        first = frame.named[0]
+        if not frame.exposed and len(frame.named) == 1 and len(set(first.ids)) == len(first):
+            frame.builder.add("exposed", first.origin, frame.builder.blob(*first.blob))
+            return  # the usual case of what follows, for less
         seen = {(batch.origin, one) for batch in frame.exposed for one in batch.ids}
         for batch in frame.named:
             fresh = [one for one in dict.fromkeys(batch.ids) if (batch.origin, one) not in seen]

@@ -32,7 +32,7 @@ _BODY = struct.Struct("<QIQI?")
 _ROTATE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """One frame on its way to the log, with the arrays that its events name.
 
