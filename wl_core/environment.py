@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -236,8 +237,16 @@ def translated(path: Path) -> Iterator[None]:
     except lmdb.Error as error:
         text = str(error)
         if any(word in text for word in ("No space", "File too large", "quota", "Input/output")):
-            raise LogWriteError(f"{path} cannot be written: {text}") from error
+            # A disk with room for a part of a page makes LMDB speak of an input/output error.
+            raise LogWriteError(f"{path} cannot be written: {text}{_room_at(path)}") from error
         raise StorageError(f"LMDB cannot use {path}: {text}") from error
+
+
+def _room_at(path: Path) -> str:
+    try:
+        return f" ({shutil.disk_usage(path).free:,} bytes are free on its disk)"
+    except OSError:  # it is gone, which the message says already
+        return ""
 
 
 def refuse_network_file_system(path: Path, mounts: str | None = None) -> None:
