@@ -59,12 +59,13 @@ class WlApp(App[None]):
         self._plugin_failures: list[PluginFailure] = []
         self._reporting = ExitStack()
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         self._reporting.enter_context(load_plugins().reporting_to(self._plugin_failures.append))
         self.register_theme(DARK)
         self.theme = DARK.name
-        self.push_screen(MainScreen(self.run_name, self._plugin_panes))
-        self.follower.start()
+        await self.push_screen(MainScreen(self.run_name, self._plugin_panes))
+        # Not before the screen is there: it must say so when the follower dies at once.
+        self.call_after_refresh(self.follower.start)
 
     def on_unmount(self) -> None:
         self.follower.close()

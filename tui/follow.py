@@ -164,7 +164,8 @@ class Follower(threading.Thread):
         """End the thread, which closes the run."""
         self._closed = True
         self._questions.put(None)
-        self.join(timeout)
+        if self.ident is not None:  # it may never have been started
+            self.join(timeout)
 
     # The thread
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import threading
@@ -36,6 +37,7 @@ Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 # The engine whose files every LMDB ever released can read (0.9), not the one of LMDB 1.0.
 _FILE_FORMAT = 0
 _FIRST_MAP = 64 << 20
+_NEARLY_FULL = 1 << 20
 _NETWORK = (
     "nfs",
     "cifs",
@@ -237,16 +239,19 @@ def translated(path: Path) -> Iterator[None]:
     except lmdb.Error as error:
         text = str(error)
         if any(word in text for word in ("No space", "File too large", "quota", "Input/output")):
-            # A disk with room for a part of a page makes LMDB speak of an input/output error.
-            raise LogWriteError(f"{path} cannot be written: {text}{_room_at(path)}") from error
+            raise LogWriteError(f"{path} cannot be written: {_refusal(path, text)}") from error
         raise StorageError(f"LMDB cannot use {path}: {text}") from error
 
 
-def _room_at(path: Path) -> str:
+def _refusal(path: Path, text: str) -> str:
+    """Why the disk refused. Where a part of a page fits, LMDB speaks of an input/output error."""
     try:
-        return f" ({shutil.disk_usage(path).free:,} bytes are free on its disk)"
-    except OSError:  # it is gone, which the message says already
-        return ""
+        free = shutil.disk_usage(path).free
+    except OSError:
+        return text
+    full = "Input/output" in text and free < _NEARLY_FULL
+    reason = f"{os.strerror(errno.ENOSPC)} ({text})" if full else text
+    return f"{reason} ({free:,} bytes are free on its disk)"
 
 
 def refuse_network_file_system(path: Path, mounts: str | None = None) -> None:
