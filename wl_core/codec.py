@@ -41,7 +41,7 @@ DTYPES = {
 }
 _ITEM_SIZES = {code: dtype.itemsize for code, dtype in DTYPES.items()}
 _ID_CODES, _ID_TYPES = frozenset(("s", "i4", "i8")), frozenset((int, str))
-_CODES = {dtype.str: code for code, dtype in DTYPES.items()}
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
 @dataclass(slots=True)
@@ -153,10 +153,10 @@ def pack_ids(ids: Sequence[SampleId]) -> tuple[str, Any]:
 
 def pack_vector(array: npt.NDArray[Any]) -> tuple[str, bytes]:
     """The blob of a vector of any numeric dtype, little-endian."""
-    code = _CODES.get(array.dtype.str)
+    code = _CODES.get(array.dtype)
     if code is None:
         array = array.astype(array.dtype.newbyteorder("<"))
-        code = _CODES[array.dtype.str]
+        code = _CODES[array.dtype]
     return code, array.tobytes()
 
 

@@ -132,16 +132,18 @@ class Recorder:
 
     def begin(self, phase: str, step: int | None = None) -> None:
         """Opens a frame for the facts to come, those of a ``step`` of the past if one is given."""
-        at = self.step if step is None else step
-        self.frames.append(OpenFrame(phase, at, is_step=phase == "train" and step is None))
+        with self.lock:
+            at = self.step if step is None else step
+            self.frames.append(OpenFrame(phase, at, is_step=phase == "train" and step is None))
 
     def end(self) -> None:
         """Commits the innermost open frame; in a training phase the step is over."""
-        frame = self.frames.pop()
-        self._add_exposures(frame)
-        if frame.is_step:
-            self.step += 1
-        self.commit(frame)
+        with self.lock:
+            frame = self.frames.pop()
+            self._add_exposures(frame)
+            if frame.is_step:
+                self.step += 1
+            self.commit(frame)
 
     def facts(self) -> Facts:
         """The open frame, or outside of guards a frame of its own that is committed at the end."""

@@ -3,9 +3,10 @@
     python -m tests.benchmarks.bench_step
 
 Watched and unwatched criterions take turns in one run, so that the machine's moods fall on both.
-They return values that are there already: what is timed is wl, not Dice. Between two steps a small
-model runs for some milliseconds, as one does in a training: it takes the caches from wl and gives
-the commit thread its time.
+They return values that are there already: what is timed is wl, not Dice. Steps follow each other
+at once, and then once more with a small model running for some milliseconds between them, as one
+does in a training: it takes the processor's caches from wl, which makes any code several times
+slower, the unwatched criterions as well.
 """
 
 from __future__ import annotations
@@ -63,8 +64,11 @@ def _watched() -> list[tuple[Any, bool]]:
     ]
 
 
-def added_per_step(*, masks: bool) -> tuple[float, float]:
-    """Microseconds that watching adds to a step: median and 90th percentile."""
+def added_per_step(*, masks: bool, between: bool) -> tuple[float, float]:
+    """Microseconds that watching adds to a step: median and 90th percentile.
+
+    With ``between`` a model runs between two steps.
+    """
     plain = [(one, per) for one, _, per in _criterions()]
     watched = _watched()
     outputs = torch.rand(BATCH, 4, SIZE, SIZE)
@@ -75,8 +79,9 @@ def added_per_step(*, masks: bool) -> tuple[float, float]:
     differences = []
     for number in range(STEPS):
         predictions = _predictions(number) if masks else None
-        with torch.no_grad():
-            model(outputs)
+        if between:
+            with torch.no_grad():
+                model(outputs)
         start = time.perf_counter()
         with nullcontext():
             loss = sum((one(outputs, None).mean() for one, _ in plain), torch.zeros(()))
@@ -170,14 +175,16 @@ def main() -> None:
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
     cases: list[tuple[str, Callable[[], tuple[float, float]], float]] = [
-        ("added per step, no masks", lambda: added_per_step(masks=False), 150),
-        ("added per step, masks and predictions stored", lambda: added_per_step(masks=True), 3000),
+        ("added per step", lambda: added_per_step(masks=False, between=False), 150),
+        ("  with a model in between", lambda: added_per_step(masks=False, between=True), 150),
+        ("with masks", lambda: added_per_step(masks=True, between=False), 3000),
+        ("  with a model in between", lambda: added_per_step(masks=True, between=True), 3000),
         ("commit of 5 x 64 values in the caller", commit_in_caller, 25),
     ]
     for name, measure, asked in cases:
         with _run():
             median, high = measure()
-        figures[name] = median
+        figures[name if name not in figures else f"{name}, masks"] = median
         print(f"{name:48s} {median:9.1f} us median {high:9.1f} us p90   (asked: {asked} us)")
     with _run():
         figures["bytes per value"] = bytes_per_value()
