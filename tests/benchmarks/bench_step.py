@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 import wl_core as wl
-from wl_core.codec import FrameBuilder
 from wl_core.session import session
+from wl_core.values import BatchIds
 
 BATCH = 16
 INSTANCES = 10  # of each sample: 160 in the batch, as in the demo's densest tiles
@@ -44,8 +44,8 @@ class Given(torch.nn.Module):
         return self.values
 
 
-def _criterions() -> list[tuple[Given, str, bool]]:
-    rows, instances = torch.rand(BATCH), torch.rand(BATCH * INSTANCES)
+def _criterions(per_sample: int) -> list[tuple[Given, str, bool]]:
+    rows, instances = torch.rand(BATCH), torch.rand(BATCH * per_sample)
     return [
         (Given(rows), "train_dice/sample", False),
         (Given(rows.clone()), "train_bce/sample", False),
@@ -54,27 +54,29 @@ def _criterions() -> list[tuple[Given, str, bool]]:
     ]
 
 
-def _watched() -> list[tuple[Any, bool]]:
+def _watched(per_sample: int) -> list[tuple[Any, bool]]:
     return [
         (
             wl.watch_or_edit(one, flag="loss", name=name, per_sample=not per, per_instance=per),
             per,
         )
-        for one, name, per in _criterions()
+        for one, name, per in _criterions(per_sample)
     ]
 
 
-def added_per_step(*, masks: bool, between: bool) -> tuple[float, float]:
+def added_per_step(*, masks: int, between: bool) -> tuple[float, float]:
     """Microseconds that watching adds to a step: median and 90th percentile.
 
-    With ``between`` a model runs between two steps.
+    ``masks`` instance masks of each sample are stored, and its prediction; 0 stores neither. With
+    ``between`` a model runs between two steps.
     """
-    plain = [(one, per) for one, _, per in _criterions()]
-    watched = _watched()
+    instances = masks or INSTANCES
+    plain = [(one, per) for one, _, per in _criterions(instances)]
+    watched = _watched(instances)
     outputs = torch.rand(BATCH, 4, SIZE, SIZE)
     ids = [f"nuclei_r{n // 4}_c{n % 4}" for n in range(BATCH)]
-    batch_idx = torch.arange(BATCH).repeat_interleave(INSTANCES)
-    targets = _masks() if masks else None
+    batch_idx = torch.arange(BATCH).repeat_interleave(instances)
+    targets = _masks(BATCH * masks)
     model = torch.nn.Conv2d(4, 4, 9, padding=4)
     differences = []
     for number in range(STEPS):
@@ -102,10 +104,10 @@ def added_per_step(*, masks: bool, between: bool) -> tuple[float, float]:
     return _micros(differences)
 
 
-def _masks() -> list[torch.Tensor]:
-    """One class-id mask per instance; new tensors of known content in every epoch, as from disk."""
+def _masks(count: int) -> list[torch.Tensor]:
+    """One class-id mask per instance. They come again in every step, as in every epoch."""
     masks = []
-    for number in range(BATCH * INSTANCES):
+    for number in range(count):
         mask = torch.zeros(SIZE, SIZE, dtype=torch.uint8)
         top, left = number * 7 % 100, number * 13 % 100
         mask[top : top + 22, left : left + 22] = 1 + number % 3
@@ -125,15 +127,10 @@ def _predictions(seed: int) -> torch.Tensor:
 def commit_in_caller() -> tuple[float, float]:
     """Microseconds for a step of 5 signals x 64 values, from arrays to safe: median, 90th."""
     running = session()
-    ids = list(range(64))
-    blob = FrameBuilder()
-    blob.ids(ids)
     rng = np.random.default_rng(0)
     times = []
     recorder = running.recorder
-    from wl_core.values import BatchIds
-
-    batch = BatchIds("train_loader", [int(one) for one in ids])
+    batch = BatchIds("train_loader", list(range(64)))
     for _ in range(4000):
         values = [rng.random(64).astype(np.float32) for _ in range(5)]
         start = time.perf_counter()
@@ -175,16 +172,16 @@ def main() -> None:
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
     cases: list[tuple[str, Callable[[], tuple[float, float]], float]] = [
-        ("added per step", lambda: added_per_step(masks=False, between=False), 150),
-        ("  with a model in between", lambda: added_per_step(masks=False, between=True), 150),
-        ("with masks", lambda: added_per_step(masks=True, between=False), 3000),
-        ("  with a model in between", lambda: added_per_step(masks=True, between=True), 3000),
+        ("added per step", lambda: added_per_step(masks=0, between=False), 150),
+        ("the same after a model's work", lambda: added_per_step(masks=0, between=True), 150),
+        ("with 16 masks and predictions", lambda: added_per_step(masks=1, between=True), 3000),
+        ("with 160 masks, 16 predictions", lambda: added_per_step(masks=10, between=True), 3000),
         ("commit of 5 x 64 values in the caller", commit_in_caller, 25),
     ]
     for name, measure, asked in cases:
         with _run():
             median, high = measure()
-        figures[name if name not in figures else f"{name}, masks"] = median
+        figures[name] = median
         print(f"{name:48s} {median:9.1f} us median {high:9.1f} us p90   (asked: {asked} us)")
     with _run():
         figures["bytes per value"] = bytes_per_value()
