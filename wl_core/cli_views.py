@@ -78,7 +78,7 @@ def _facts(reader: Run) -> dict[str, Any]:
         "events": reader.position,
         "log_bytes": reader.log.bytes_used,
         "samples": counts,
-        "signals": sorted(reader.curves()),
+        "signals": list(reader.signals()),
         "views": list(reader.views),
         "parked": [f"{one.projection} of {one.plugin} at {one.position}" for one in reader.parked],
     }

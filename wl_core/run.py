@@ -222,6 +222,11 @@ class Run:
         hint = nearest(str(sample_id), (str(index.sample_id(row)) for row in range(len(index))))
         raise UnknownNameError(f"there is no sample {sample_id!r}{where}.{hint}")
 
+    def signals(self) -> tuple[str, ...]:
+        """The names of all signals that have a value, of samples, instances or steps; sorted."""
+        names = {*self.view("samples").signals, *self.view("instances").signals}
+        return tuple(sorted(names | set(self.view("curves").names())))
+
     def curves(self) -> dict[str, Curve]:
         """Every curve by its signal's name."""
         curves = self.view("curves")

@@ -453,3 +453,13 @@ def test_verify_names_a_damaged_page_and_does_not_die_of_it(tmp_path: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 1, (done.returncode, done.stderr)
     assert "page" in done.stdout
+
+
+def test_signals_are_listed_whether_they_make_a_curve_or_not(tmp_path: Path) -> None:
+    wl.start_run(tmp_path / "run")
+    wl.save_signals({"drawn": [1.0]}, ["a"], log=True)
+    wl.save_signals({"kept": [1.0]}, ["a"])
+    wl.save_instance_signals({"of_instances": [1.0]}, ["a"], batch_idx=[0])
+    wl.finish()
+    with wl.open_run(tmp_path / "run") as run:
+        assert run.signals() == ("drawn", "kept", "of_instances")
