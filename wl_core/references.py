@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from wl_core.batches import EventGroup
 from wl_core.columns import Digest, Rows, State, array_of, grown, pack, unpack
-from wl_core.row_index import ranges
+from wl_core.instance_index import ranges
 
 Reference: TypeAlias = tuple[bytes, str, tuple[int, ...]]
 _Spec: TypeAlias = tuple[str, tuple[int, ...]]

@@ -17,8 +17,9 @@ from wl_core.batches import EventBatch, EventGroup
 from wl_core.codec import SampleId
 from wl_core.columns import Digest, GrowingArray, Rows, State, array_of, pack, unpack
 from wl_core.hookspecs import hookimpl
+from wl_core.instance_index import MAX_ANNOTATION_ID, checked_annotation_ids
 from wl_core.projection import Projection
-from wl_core.row_index import MAX_ANNOTATION_ID, SampleIndex, checked_annotation_ids
+from wl_core.row_index import SampleIndex
 from wl_core.table import normalise_name
 
 CHUNK = 1 << 20
@@ -110,11 +111,7 @@ class History(Projection):
             self._append(group, rows + ids, lengths)
 
     def _rows(self, batch: EventBatch, group: EventGroup) -> Rows:
-        origin = group.key[1]
-        self.index.note(origin, group.first_position)
-        ids = group.ids()
-        key = ("rows", id(self.index), origin, id(ids))
-        return batch.shared(key, lambda vector: self.index.rows(origin, vector), ids)
+        return self.index.rows_of(batch, group, group.key[1])
 
     def _append(
         self, group: EventGroup, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]

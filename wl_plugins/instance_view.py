@@ -17,9 +17,10 @@ from wl_core.batches import EventBatch, EventGroup
 from wl_core.codec import SampleId
 from wl_core.columns import Digest, Rows, State
 from wl_core.hookspecs import hookimpl
+from wl_core.instance_index import InstanceIndex, ranges
 from wl_core.projection import Projection
 from wl_core.references import Reference, read_array_events
-from wl_core.row_index import InstanceIndex, SampleIndex, ranges
+from wl_core.row_index import SampleIndex
 from wl_core.table import Table, TableColumn, normalise_name
 from wl_plugins.row_facts import RowFacts
 
@@ -66,7 +67,7 @@ class InstanceView(Projection):
     def fold(self, batch: EventBatch) -> None:
         for group in batch.groups("instances_found"):
             counts = group.vector("counts").astype(np.int64)
-            rows = np.repeat(self._sample_rows(batch, group, group.key[0]), counts)
+            rows = np.repeat(self.samples.rows_of(batch, group, group.key[0]), counts)
             self.index.rows(rows, ranges(counts) + 1)
         for group in batch.groups("instance_values"):
             self._fold_values(batch, group)
@@ -76,13 +77,6 @@ class InstanceView(Projection):
             for group in batch.groups(kind):
                 self._fold_decisions(batch, group)
 
-    def _sample_rows(self, batch: EventBatch, group: EventGroup, origin: str) -> Rows:
-        """The sample row of every id of the group; made once for all groups with the same ids."""
-        self.samples.note(origin, group.first_position)
-        ids = group.ids()
-        key = ("rows", id(self.samples), origin, id(ids))
-        return batch.shared(key, lambda vector: self.samples.rows(origin, vector), ids)
-
     def _fold_values(self, batch: EventBatch, group: EventGroup) -> None:
         signal, origin = group.key
         rows = self._instance_rows(batch, group, origin)
@@ -90,7 +84,7 @@ class InstanceView(Projection):
 
     def _instance_rows(self, batch: EventBatch, group: EventGroup, origin: str) -> Rows:
         """The row of every value; made once for all groups that speak of the same instances."""
-        samples = self._sample_rows(batch, group, origin)
+        samples = self.samples.rows_of(batch, group, origin)
         ids, batch_idx = group.ids(), group.vector("batch_idx")
         annotation_ids = group.vector("annotation_ids")
 
@@ -103,7 +97,7 @@ class InstanceView(Projection):
 
     def _fold_arrays(self, batch: EventBatch, group: EventGroup) -> None:
         field, origin = group.key
-        samples = self._sample_rows(batch, group, origin)
+        samples = self.samples.rows_of(batch, group, origin)
         found = read_array_events(group)
         mine = found.annotation_ids > 0
         if mine.any():
@@ -114,7 +108,7 @@ class InstanceView(Projection):
         """Tags and discards of instances; those without annotation_ids are of samples."""
         for event in group.singly():
             if event.field("annotation_ids")[0] is not None:
-                samples = self._sample_rows(batch, event, event.field("origin")[0])
+                samples = self.samples.rows_of(batch, event, event.field("origin")[0])
                 rows = self.index.rows(samples, event.vector("annotation_ids"))
                 self._facts.put_decision(event, rows, len(self.index))
 

@@ -86,7 +86,7 @@ class SampleView(Projection):
         for group in batch.groups("instances_found"):
             self._fold_found(batch, group)
         for group in batch.groups("instance_values"):
-            self._rows(batch, group, group.key[1])
+            self.index.rows_of(batch, group, group.key[1])
         for group in batch.groups("arrays"):
             self._fold_arrays(batch, group)
         self._fold_metadata(batch)
@@ -98,33 +98,26 @@ class SampleView(Projection):
             for signal, level, role, log in zip(*fields, strict=True):
                 self._declared[signal] = (level, role, log)
 
-    def _rows(self, batch: EventBatch, group: EventGroup, origin: str) -> Rows:
-        """The row of every id of the group; made once for all groups with the same ids."""
-        self.index.note(origin, group.first_position)
-        ids = group.ids()
-        key = ("rows", id(self.index), origin, id(ids))
-        return batch.shared(key, lambda vector: self.index.rows(origin, vector), ids)
-
     def _fold_values(self, batch: EventBatch, group: EventGroup) -> None:
         signal, origin = group.key
-        rows = self._rows(batch, group, origin)
+        rows = self.index.rows_of(batch, group, origin)
         self._facts.put_values(signal, rows, group.vector("values"), len(self.index))
 
     def _fold_exposed(self, batch: EventBatch, group: EventGroup) -> None:
-        rows = self._rows(batch, group, group.key[0])
+        rows = self.index.rows_of(batch, group, group.key[0])
         self._times_seen = grown(self._times_seen, len(self.index))
         self._last_step = grown(self._last_step, len(self.index), -1)
         np.add.at(self._times_seen, rows, 1)
         np.maximum.at(self._last_step, rows, np.repeat(group.steps, group.ids().lengths))
 
     def _fold_found(self, batch: EventBatch, group: EventGroup) -> None:
-        rows = self._rows(batch, group, group.key[0])
+        rows = self.index.rows_of(batch, group, group.key[0])
         self._instances = grown(self._instances, len(self.index), -1)
         np.maximum.at(self._instances, rows, group.vector("counts").astype(np.int64))
 
     def _fold_arrays(self, batch: EventBatch, group: EventGroup) -> None:
         field, origin = group.key
-        rows = self._rows(batch, group, origin)
+        rows = self.index.rows_of(batch, group, origin)
         found = read_array_events(group)
         own = found.annotation_ids == 0
         if own.any():
@@ -134,7 +127,7 @@ class SampleView(Projection):
         """In the order of the log across origins, which the order of the columns follows."""
         events: list[tuple[int, dict[str, list[Any]], Rows]] = []
         for group in batch.groups("metadata"):
-            rows = self._rows(batch, group, group.key[0])
+            rows = self.index.rows_of(batch, group, group.key[0])
             parts = np.split(rows, group.ids().starts[1:])
             events += zip(group.positions.tolist(), group.field("columns"), parts, strict=True)
         for _, columns, rows in sorted(events, key=lambda event: event[0]):
@@ -145,7 +138,7 @@ class SampleView(Projection):
     def _fold_decisions(self, batch: EventBatch, group: EventGroup) -> None:
         """Tags and discards of samples; those with annotation_ids are of instances."""
         for event in group.singly():
-            rows = self._rows(batch, event, event.field("origin")[0])
+            rows = self.index.rows_of(batch, event, event.field("origin")[0])
             if event.field("annotation_ids")[0] is None:
                 self._facts.put_decision(event, rows, len(self.index))
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from wl_core.batches import IdVector
 from wl_core.codec import SampleId, pack_ids
 from wl_core.columns import CodedColumn, Column, Digest, GrowingArray, TriState
-from wl_core.row_index import MAX_ANNOTATION_ID, InstanceIndex, SampleIndex, ranges
+from wl_core.instance_index import MAX_ANNOTATION_ID, InstanceIndex, ranges
+from wl_core.row_index import SampleIndex
 
 
 def rows(*numbers: int) -> npt.NDArray[np.intp]:

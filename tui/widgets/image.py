@@ -14,8 +14,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
-from textual.widget import Widget
 
+from tui.widgets.drawing import Drawing
 from tui.widgets.legend import wrap_segments
 from tui.widgets.pixels import (
     Overlay,
@@ -42,7 +42,7 @@ def as_rgb(image: npt.NDArray[np.uint8]) -> Pixels:
     return np.ascontiguousarray(image[:, :, :3])
 
 
-class OverlayImage(Widget, can_focus=True):
+class OverlayImage(Drawing):
     """The picture, as large as it fits, with a legend line that says what is laid over it.
 
     Overlays are switched by name; those named ``ground truth``, ``prediction`` and ``instance``
@@ -66,7 +66,6 @@ class OverlayImage(Widget, can_focus=True):
         self.fill = True
         self.mode: Mode = "quadrant"
         self.message = ""
-        self._lines: list[Strip] | None = None
 
     def set_image(
         self,
@@ -105,24 +104,6 @@ class OverlayImage(Widget, can_focus=True):
         self._redraw()
 
     # Drawing
-
-    def _redraw(self) -> None:
-        self._lines = None
-        self.refresh()
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._lines = None
-
-    def on_resize(self) -> None:
-        self._redraw()
-
-    def render_line(self, y: int) -> Strip:
-        if self._lines is None:
-            self._lines = self._draw(self.size.width, self.size.height)
-        if y < len(self._lines):
-            return self._lines[y]
-        return Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self, width: int, height: int) -> list[Strip]:
         foot = self._legend(width)

@@ -15,9 +15,9 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tui.widgets import braille
+from tui.widgets.drawing import Drawing
 from tui.widgets.legend import wrap_segments
 from tui.widgets.palette import letter, series_colour
 
@@ -51,7 +51,7 @@ class _Picture:
     y_range: tuple[float, float]
 
 
-class CurvePlot(Widget, can_focus=True):
+class CurvePlot(Drawing):
     """A plot with a legend above and the steps below; the cursor's values are in the legend."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"plot--axis", "plot--cursor", "plot--faint"}
@@ -74,7 +74,6 @@ class CurvePlot(Widget, can_focus=True):
         self.highlighted = NOBODY
         self.cursor: float | None = None
         self.window: tuple[float, float] | None = None
-        self._lines: list[Strip] | None = None
 
     def set_series(self, series: Sequence[Series]) -> None:
         """Show these; zoom and cursor stay."""
@@ -125,24 +124,6 @@ class CurvePlot(Widget, can_focus=True):
         self._redraw()
 
     # Drawing
-
-    def _redraw(self) -> None:
-        self._lines = None
-        self.refresh()
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._lines = None
-
-    def on_resize(self) -> None:
-        self._redraw()
-
-    def render_line(self, y: int) -> Strip:
-        if self._lines is None:
-            self._lines = self._draw(self.size.width, self.size.height)
-        if y < len(self._lines):
-            return self._lines[y]
-        return Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self, width: int, height: int) -> list[Strip]:
         legend = self._legend(width, max(1, height * 2 // 5))
