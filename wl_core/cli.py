@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from wl_core import cli_events, cli_replay, cli_views
-from wl_core.cli_options import json_option, root_option
+from wl_core.cli_options import json_option, opened, root_option, run_options
 from wl_core.errors import PluginError, UsageError, WlError, nearest
 
 
@@ -117,20 +117,26 @@ def _run_row(path: Path) -> tuple[Any, ...]:
 
 
 @group.command()
+@run_options
 @json_option
 @click.option("--tracebacks", is_flag=True, help="Print the tracebacks of failures as well.")
-def plugins(as_json: bool, tracebacks: bool) -> None:
+def plugins(run: str | None, root: Path, as_json: bool, tracebacks: bool) -> None:
     """List plugins, what they implement and how they are.
 
-    A plugin is "ok", "degraded" (in use, but something of it failed) or "failed" (not in use).
+    A plugin is "ok", "degraded" (in use, but something of it failed) or "failed" (not in use). The
+    views of RUN, if there is one, are brought up to date first: one that fails is told here.
 
     \b
     Example:
       wl plugins --tracebacks
     """
     from wl_core.cli_output import print_rows
+    from wl_core.directory import list_runs
     from wl_core.plugins import plugin_report
 
+    if run is not None or list_runs(root):
+        with opened(run, root) as reader:
+            reader.refresh()
     names = ["name", "state", "dist", "version", "hooks", "detail"]
     report = plugin_report()
     rows: list[list[Any]] = [

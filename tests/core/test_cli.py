@@ -484,6 +484,34 @@ def test_a_broken_plugin_does_not_break_the_command_line(tmp_path: Path, folder:
     assert "1 / 0" in wl("plugins", "--tracebacks", cwd=folder, PYTHONPATH=str(tmp_path)).stdout
 
 
+FAILING_VIEW = """
+from wl_core.hookspecs import hookimpl
+from wl_core.projection import Projection
+
+class Unlucky(Projection):
+    name, version, kinds = "unlucky", 1, frozenset({"values"})
+    def fold(self, batch): raise RuntimeError("out of luck")
+    def snapshot(self): return {}
+    def restore(self, state): pass
+    def digest(self): return ""
+    def merge(self, later): pass
+
+@hookimpl
+def wl_projections(): return [Unlucky]
+"""
+
+
+def test_a_view_that_fails_on_the_run_is_told_by_plugins(tmp_path: Path, folder: Path) -> None:
+    from tests.core.test_plugins import install
+
+    install(tmp_path, "wl-unlucky", {"wl_unlucky": FAILING_VIEW}, {"unlucky": "wl_unlucky"})
+    done = wl("plugins", "--json", cwd=folder, PYTHONPATH=str(tmp_path))
+    (unlucky,) = [row for row in json.loads(done.stdout) if row["name"] == "unlucky"]
+    assert (unlucky["state"], done.returncode) == ("degraded", 0)
+    assert "RuntimeError: out of luck" in unlucky["detail"]
+    assert wl("samples", cwd=folder, PYTHONPATH=str(tmp_path)).returncode == 0
+
+
 # --- a terminal ---------------------------------------------------------------------------------
 
 
