@@ -91,6 +91,7 @@ class Run:
             report=lambda parked: plugins.fail(parked.plugin, parked.projection, parked.error),
             last_step=last_step,
         )
+        self._took_over = False
         self._restored = False
         self._kept = 0  # what the checkpoint holds
         self._folded = False
@@ -130,8 +131,16 @@ class Run:
     # -- how it is ---------------------------------------------------------------
 
     def status(self) -> RunStatus:
-        """Training, paused, finished, failed or crashed, at this moment."""
-        return status_of(self.directory, self.log)
+        """Training, paused, finished, failed or crashed, at this moment.
+
+        If the training died since the run was opened, what it left behind is brought into the log.
+        """
+        found = status_of(self.directory, self.log)
+        if found.state == "crashed" and not self._took_over:
+            self._took_over = True
+            self._recover()
+            found = status_of(self.directory, self.log)
+        return found
 
     @property
     def position(self) -> int:

@@ -463,3 +463,39 @@ def test_signals_are_listed_whether_they_make_a_curve_or_not(tmp_path: Path) -> 
     wl.finish()
     with wl.open_run(tmp_path / "run") as run:
         assert run.signals() == ("drawn", "kept", "of_instances")
+
+
+DIES_AFTER_A_STEP = """
+import os, signal, sys
+import wl_core as wl
+
+wl.start_run(sys.argv[1])
+for _ in range(2):
+    with wl.guard_training_context:
+        wl.save_signals({"loss": [1.0]}, ["a"])
+    print("step", flush=True)
+    sys.stdin.readline()
+with wl.guard_training_context:
+    wl.save_signals({"loss": [2.0]}, ["a"])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_reader_that_looks_on_when_the_training_dies_misses_no_step(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", DIES_AFTER_A_STEP, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "step\n"
+    with wl.open_run(path) as run:
+        assert run.status().state == "training"
+        process.communicate("\n\n", timeout=SECONDS)
+        assert (run.status().state, run.status().step) == ("crashed", 3)
+        run.refresh()
+        assert run.view("samples").value("unnamed", "a", "loss") == 2.0
+    assert not tail_paths(RunDirectory(path).rank_path)
