@@ -10,13 +10,11 @@ everybody else the log is the truth.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from wl_core.batches import EventBatch, batches
-from wl_core.codec import DTYPES, Frame, SampleId
+from wl_core.codec import Frame, SampleId
 from wl_core.log import EventLog
 from wl_core.plugins import load_plugins, projections
 from wl_core.projection import Projection
@@ -30,25 +28,20 @@ _WAITING_FRAMES = 256
 class _Logged:
     """One ``values`` event that is not folded yet, read when it is first asked."""
 
-    __slots__ = ("_blobs", "_event", "_found")
+    __slots__ = ("_event", "_found", "_frame")
 
-    def __init__(self, blobs: Sequence[Any], event: tuple[Any, ...]) -> None:
-        self._blobs = blobs
+    def __init__(self, frame: Frame, event: tuple[Any, ...]) -> None:
+        self._frame = frame
         self._event = event
         self._found: dict[SampleId, float] | None = None
 
     def get(self, sample_id: SampleId) -> float | None:
         if self._found is None:
             *_, ids, values = self._event
-            found = self._vector(values)
-            named = self._blobs[2 * ids + 1] if self._blobs[2 * ids] == "s" else self._vector(ids)
-            self._found = dict(zip(named, found, strict=True))  # of equal ids the last one counts
+            found: list[float] = self._frame.vector(values).tolist()
+            # Of equal ids the last one counts.
+            self._found = dict(zip(self._frame.ids(ids), found, strict=True))
         return self._found.get(sample_id)
-
-    def _vector(self, index: int) -> list[Any]:
-        code, data = self._blobs[2 * index], self._blobs[2 * index + 1]
-        values: list[Any] = np.frombuffer(data, DTYPES[code]).tolist()
-        return values
 
 
 class LocalViews:
@@ -72,7 +65,7 @@ class LocalViews:
             return
         folded, indexed = (opened.folded_events, opened.indexed_events) if opened else (0, 0)
         self._waiting.append(_rest(frame, folded))
-        self._index(frame.blobs, frame.events[indexed:])
+        self._index(frame, indexed)
         if len(self._waiting) >= _WAITING_FRAMES:
             self._fold()
 
@@ -87,10 +80,9 @@ class LocalViews:
         if annotation_id:
             return self.view("instances").value(origin, sample_id, annotation_id, column)
         self._begin()
-        for frame in self._recorder.frames:
-            events = frame.builder.events
-            self._index(frame.builder.blobs, events[frame.indexed_events :])
-            frame.indexed_events = len(events)
+        for opened in self._recorder.frames:
+            self._index(self._so_far(opened), opened.indexed_events)
+            opened.indexed_events = len(opened.builder.events)
         signal = normalise_name(column)
         for logged in reversed(self._logged.get((signal, origin), ())):
             found = logged.get(sample_id)
@@ -114,21 +106,24 @@ class LocalViews:
             for view in self._views.values():
                 view.fold(batch)
 
-    def _index(self, blobs: Sequence[Any], events: Sequence[tuple[Any, ...]]) -> None:
-        for event in events:
+    def _index(self, frame: Frame, indexed: int) -> None:
+        for event in frame.events[indexed:]:
             if event[0] == "values":
-                self._logged[event[2], event[3]].append(_Logged(blobs, event))
+                self._logged[event[2], event[3]].append(_Logged(frame, event))
+
+    def _so_far(self, opened: OpenFrame) -> Frame:
+        """What an open frame holds at this moment."""
+        return Frame(
+            opened.step, 0.0, self._recorder.writer, 0, opened.phase, False,
+            opened.builder.blobs, opened.builder.events,
+        )  # fmt: skip
 
     def _fold(self) -> None:
         for opened in self._recorder.frames:
-            builder = opened.builder
-            if opened.folded_events < len(builder.events):
-                frame = Frame(
-                    opened.step, 0.0, self._recorder.writer, 0, opened.phase, False,
-                    builder.blobs, builder.events,
-                )  # fmt: skip
-                self._waiting.append(_rest(frame, opened.folded_events))
-                opened.folded_events = opened.indexed_events = len(builder.events)
+            count = len(opened.builder.events)
+            if opened.folded_events < count:
+                self._waiting.append(_rest(self._so_far(opened), opened.folded_events))
+                opened.folded_events = opened.indexed_events = count
         if self._waiting:
             batch = EventBatch(self._waiting, self._log.catalogue)
             self._waiting = []

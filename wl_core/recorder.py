@@ -263,8 +263,7 @@ class Recorder:
     ) -> None:
         """One array per sample or instance; content that was stored lately is only named."""
         packed = pack_arrays(arrays)
-        specs: dict[tuple[str, tuple[int, ...]], int] = {}
-        index = [specs.setdefault((a.dtype.str, a.shape), len(specs)) for a in arrays]
+        specs, index = _specs(arrays)
         batch = owners.batch if isinstance(owners, Instances) else owners
         with self.facts() as frame:
             b = frame.builder
@@ -280,8 +279,8 @@ class Recorder:
                 at,
                 numbers,
                 b.blob("V16", b"".join([reference for reference, _ in packed])),
-                b.vector(pack_index(np.asarray(index, np.int64))),
-                [[dtype, list(shape)] for dtype, shape in specs],
+                b.vector(index),
+                specs,
             )
             frame.arrays += [pair for pair in packed if self._is_new(pair[0])]
 
@@ -311,3 +310,15 @@ class Recorder:
             if annotation is not None:
                 numbers = b.vector(pack_index(np.full(len(batch), annotation)))
             b.add(kind, *first, batch.origin, b.blob(*batch.blob), numbers, who)
+
+
+def _specs(
+    arrays: Sequence[npt.NDArray[Any]] | npt.NDArray[Any],
+) -> tuple[list[list[Any]], npt.NDArray[np.unsignedinteger[Any]]]:
+    """The (dtype, shape) pairs among the arrays, and which of them each one has."""
+    if isinstance(arrays, np.ndarray):  # a stack: all alike, and too many to be asked one by one
+        return [[arrays.dtype.str, list(arrays.shape[1:])]], np.zeros(len(arrays), np.uint8)
+    specs: dict[tuple[str, tuple[int, ...]], int] = {}
+    index = [specs.setdefault((one.dtype.str, one.shape), len(specs)) for one in arrays]
+    wire = [[dtype, list(shape)] for dtype, shape in specs]
+    return wire, pack_index(np.asarray(index, np.int64))

@@ -256,13 +256,6 @@ class VirtualTable(TableView, can_focus=True):
         elif place.end > right:
             self.scroll_to(x=place.end - self.size.width, animate=False, force=True, immediate=True)
 
-    def move_to_row(self, row: int) -> bool:
-        """Put the cursor on a table row; False when the filter has left that row out."""
-        place = self.order.place_of(row)
-        if place is not None:
-            self._move_cursor(place)
-        return place is not None
-
     def action_move(self, rows: int) -> None:
         self._move_cursor(self.cursor + rows)
 
