@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wl_core.arrays import ArrayProxy as ArrayProxy
+    from wl_core.control import pause as pause
+    from wl_core.control import resume as resume
+    from wl_core.control import start_training as start_training
+    from wl_core.control import step as step
+    from wl_core.control import stop as stop
     from wl_core.curation import discard_samples as discard_samples
     from wl_core.curation import tag_samples as tag_samples
     from wl_core.directory import find_run as find_run
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from wl_core.errors import RecordingStoppedWarning as RecordingStoppedWarning
     from wl_core.errors import SignalFailedWarning as SignalFailedWarning
     from wl_core.errors import SignalShapeError as SignalShapeError
+    from wl_core.errors import TrainingStopped as TrainingStopped
     from wl_core.errors import WlError as WlError
     from wl_core.filters import Filter as Filter
     from wl_core.guards import guard_testing_context as guard_testing_context
@@ -46,6 +52,7 @@ _WHERE = {
     "SignalFailedWarning": "errors",
     "SignalShapeError": "errors",
     "Table": "table",
+    "TrainingStopped": "errors",
     "WlError": "errors",
     "compute_signals": "static",
     "discard_samples": "curation",
@@ -57,11 +64,16 @@ _WHERE = {
     "keep_serving": "serving",
     "list_runs": "directory",
     "open_run": "run",
+    "pause": "control",
+    "resume": "control",
     "save_instance_signals": "save",
     "save_signals": "save",
     "serve": "serving",
     "signal": "signals",
     "start_run": "session",
+    "start_training": "control",
+    "step": "control",
+    "stop": "control",
     "tag_samples": "curation",
     "watch_or_edit": "watch",
 }

@@ -86,24 +86,29 @@ class DamagedFrame:
 
 
 class FrameBuilder:
-    """Collects events and their vectors; equal vectors are kept once."""
+    """Collects events and their vectors; equal vectors are kept once.
 
-    __slots__ = ("_index", "_layouts", "blobs", "events")
+    ``landmark`` is how the frame is to be found again, by the kinds of its events.
+    """
+
+    __slots__ = ("_index", "_layouts", "blobs", "events", "landmark")
 
     def __init__(self, catalogue: Catalogue = CATALOGUE) -> None:
         self._layouts = catalogue.layouts
         self.blobs: list[Any] = []
         self.events: list[WireEvent] = []
+        self.landmark = 0
         self._index: dict[tuple[str, Any], int] = {}
 
     def add(self, kind: str, *fields: Any) -> None:
         """Appends an event of the kind's newest version."""
-        version, width, _, _, json = self._layouts[kind]
+        version, width, _, _, json, landmark = self._layouts[kind]
         if len(fields) + 2 != width:
             raise TypeError(f"an event {kind!r} has {width - 2} fields, got {len(fields)}")
         if json:
             fields = tuple(plain(f) if n in json else f for n, f in enumerate(fields))
         self.events.append((kind, version, *fields))
+        self.landmark |= landmark
 
     def blob(self, code: str, data: Any) -> int:
         """The index of this blob, which is stored if an equal one is not there yet."""

@@ -35,7 +35,7 @@ def tag_samples(
         raise UsageError(f"mode must be 'add' or 'remove', not {mode!r}")
     running = session()
     batch = BatchIds(_origin(running, origin), as_ids(ids))
-    running.recorder.choice("tagged", (tag, mode == "add"), batch, None, WHO)
+    running.recorder.choice("tagged", (tag, mode == "add"), batch, None, WHO, "")
 
 
 def discard_samples(
@@ -63,8 +63,8 @@ def discard_samples(
         )
     running = session()
     batch = BatchIds(_origin(running, origin), as_ids(ids))
-    running.recorder.choice("discarded", (discarded,), batch, annotation_id, WHO)
-    running.change_discards(discarded, batch.origin, batch.ids, [annotation_id or 0])
+    running.recorder.choice("discarded", (discarded,), batch, annotation_id, WHO, "")
+    running.discards.change(discarded, batch.origin, batch.ids, [annotation_id or 0])
 
 
 def _origin(running: Session, origin: str | None) -> str:

@@ -6,7 +6,8 @@
     │   ├── UnknownNameError           no such signal, sample or column (also a LookupError)
     │   ├── FilterError                a filter expression cannot be read (also a ValueError)
     │   ├── ProjectionParkedError      a view was asked for that a plugin's error put out of service
-    │   └── DetachedRunError           a forked child tried to record
+    │   ├── DetachedRunError           a forked child tried to record
+    │   └── RefusedError               the training was asked for what it cannot do
     ├── RunError                       a run directory cannot be used as asked
     │   ├── RunNotFoundError           nothing there (also a FileNotFoundError)
     │   ├── RunLockedError             another process is writing it
@@ -67,6 +68,10 @@ class DetachedRunError(UsageError):
     """A process forked from the recording one tried to record; only the parent may."""
 
 
+class RefusedError(UsageError):
+    """The training was asked for something that it cannot do; the message is recorded."""
+
+
 class RunError(WlError):
     """A run directory cannot be used in the way that was asked for."""
 
@@ -114,6 +119,17 @@ class LogWriteError(StorageError):
 
 class ArrayNotStoredError(StorageError, LookupError):
     """An event names an array whose bytes are not in the store: collected, or never written."""
+
+
+class TrainingStopped(SystemExit):
+    """Raised by a guard after somebody asked the training to stop: it ends the script in order.
+
+    A script that has something left to do (save the model, evaluate) catches it. It is not an
+    error, so no ``except Exception`` holds it up and no traceback is printed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0)
 
 
 class PluginFailedWarning(UserWarning):

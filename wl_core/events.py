@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from wl_core.errors import UnsupportedFormatError
@@ -35,7 +35,8 @@ class Layout(NamedTuple):
     """What the codec asks of a kind for each event; kept apart because millions of them pass.
 
     ``width`` is the length of a wire event; ``vectors`` and ``ids`` give the indexes of
-    blobs in one; ``json`` are the places among the fields that hold what a script gave.
+    blobs in one; ``json`` are the places among the fields that hold what a script gave;
+    ``landmark`` is the kind's own.
     """
 
     version: int
@@ -43,6 +44,7 @@ class Layout(NamedTuple):
     vectors: Callable[[WireEvent], tuple[Any, ...]]
     ids: Callable[[WireEvent], tuple[Any, ...]]
     json: tuple[int, ...]
+    landmark: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Kind:
 
     ``key`` is how many leading fields name the series that an event belongs to (signal and
     origin, say): a fold gets the events of one key together, in the order of the log.
-    ``upcasters[v]`` turns an event of version ``v`` into one of version ``v + 1``.
+    ``upcasters[v]`` turns an event of version ``v`` into one of version ``v + 1``. ``landmark`` is
+    how frames with such events are found without reading the log: `LIFE`, `DECISION` or 0.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Kind:
     key: int = 0
     version: int = 1
     upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
+    landmark: int = 0
 
     @property
     def layout(self) -> Layout:
@@ -69,6 +73,7 @@ class Kind:
             _getter([n for n, f in enumerate(self.fields, 2) if f.type == "vector"]),
             _getter([n for n, f in enumerate(self.fields, 2) if f.type == "ids"]),
             tuple(n for n, f in enumerate(self.fields) if f.type == "json"),
+            self.landmark,
         )
 
     def index(self, name: str) -> int:
@@ -79,13 +84,23 @@ class Kind:
         raise KeyError(f"{self.name} has no field {name!r}")
 
 
-def _kind(name: str, doc: str, fields: str = "", key: int = 0) -> Kind:
+# How a frame is found again without reading the log: it begins, pauses or ends a run; or it holds a
+# decision, which a training that is continued obeys again.
+LIFE, DECISION = 1, 2
+
+
+def _kind(name: str, doc: str, fields: str = "", key: int = 0, landmark: int = 0) -> Kind:
     """Reads ``"signal:text ids:ids"`` as fields, so that the catalogue below reads as a table."""
     parsed = []
     for item in fields.split():
         field_name, _, kind = item.partition(":")
         parsed.append(Field(field_name, kind))  # type: ignore[arg-type]  # checked by a test
-    return Kind(name, doc, tuple(parsed), key)
+    return Kind(name, doc, tuple(parsed), key, landmark=landmark)
+
+
+def _with_why(kind: Kind) -> Kind:
+    """Version 2 of a kind that had all of its fields but the last, ``why``, in version 1."""
+    return replace(kind, version=2, upcasters={1: lambda event: (event[0], 2, *event[2:], "")})
 
 
 BUILTIN_KINDS: tuple[Kind, ...] = (
@@ -94,11 +109,13 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
         "run_started",
         "A process began to record.",
         "run_id:text pid:int host:text versions:json resumed:bool",
+        landmark=LIFE,
     ),
     _kind(
         "run_finished",
         "Recording ended in order; ``error`` is empty unless it ended by one.",
         "reason:text error:text",
+        landmark=LIFE,
     ),
     _kind(
         "step_failed",
@@ -110,10 +127,29 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
         "A model, optimizer, loader, … was watched.",
         "role:text name:text detail:json",
     ),
+    _with_why(
+        _kind(
+            "hyperparameters",
+            "These hyperparameters have these values from now on; None for one that is gone.",
+            "values:json who:text why:text",
+            landmark=DECISION,
+        )
+    ),
     _kind(
-        "hyperparameters",
-        "These hyperparameters now have these values.",
-        "values:json who:text",
+        "model_saved",
+        "The weights, optimizers and random state of a model of that age (training guards exited)"
+        " are in this file of the run directory, whose SHA-256 is ``digest``.",
+        "age:int file:text size:int digest:text",
+    ),
+    _kind(
+        "model_restored",
+        "The training goes on with the weights of that age, from this file.",
+        "age:int file:text",
+    ),
+    _kind(
+        "branched",
+        "This run shares the past before this event with the run ``run``, up to step ``step``.",
+        "run:text step:int",
     ),
     # what was measured
     _kind(
@@ -133,6 +169,19 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
         "annotation_ids[i]-th.",
         "signal:text origin:text log:bool ids:ids batch_idx:vector annotation_ids:vector "
         "values:vector",
+        key=2,
+    ),
+    _kind(
+        "labels",
+        "One value per sample that is no number: text, or a list of text, numbers or bools.",
+        "signal:text origin:text ids:ids values:json",
+        key=2,
+    ),
+    _kind(
+        "group_values",
+        "One value per group of samples (a pair, say): ids[i] is a member of group "
+        "group_ids[group_idx[i]], which has the value values[group_idx[i]].",
+        "signal:text origin:text log:bool group_ids:ids values:vector ids:ids group_idx:vector",
         key=2,
     ),
     _kind(
@@ -173,38 +222,113 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
         key=2,
     ),
     # what people decide
-    _kind(
-        "tagged",
-        "A tag was put on (add) or taken off samples, or instances when annotation_ids is there.",
-        "tag:text add:bool origin:text ids:ids annotation_ids:vector who:text",
+    _with_why(
+        _kind(
+            "tagged",
+            "A tag was put on (add) or taken off samples, or instances when annotation_ids is "
+            "there.",
+            "tag:text add:bool origin:text ids:ids annotation_ids:vector who:text why:text",
+            landmark=DECISION,
+        )
     ),
     _kind(
-        "discarded",
-        "Samples, or instances when annotation_ids is there, were discarded or restored.",
-        "discarded:bool origin:text ids:ids annotation_ids:vector who:text",
+        "category_registered",
+        "A categorical tag exists, with these categories.",
+        "name:text categories:json who:text why:text",
+        landmark=DECISION,
     ),
     _kind(
-        "pause_requested",
-        "Somebody asks the training to wait at its next guard.",
-        "who:text",
+        "categorised",
+        "Samples, or instances when annotation_ids is there, have this value (None: no value) of "
+        "a categorical tag.",
+        "name:text value:json origin:text ids:ids annotation_ids:vector who:text why:text",
+        landmark=DECISION,
+    ),
+    _with_why(
+        _kind(
+            "discarded",
+            "Samples, or instances when annotation_ids is there, were discarded or restored.",
+            "discarded:bool origin:text ids:ids annotation_ids:vector who:text why:text",
+            landmark=DECISION,
+        )
     ),
     _kind(
-        "resume_requested",
-        "Somebody asks the training to go on.",
-        "who:text",
+        "undone",
+        "The decisions at these positions count no more (undone), or count again.",
+        "positions:json undone:bool who:text why:text",
+        landmark=DECISION,
+    ),
+    _with_why(
+        _kind(
+            "pause_requested",
+            "Somebody asks the training to wait at its next guard.",
+            "who:text why:text",
+        )
+    ),
+    _with_why(
+        _kind(
+            "resume_requested",
+            "Somebody asks the training to go on.",
+            "who:text why:text",
+        )
+    ),
+    _kind(
+        "steps_requested",
+        "Somebody asks the training to do so many steps and then to wait.",
+        "count:int who:text why:text",
+    ),
+    _kind(
+        "stop_requested",
+        "Somebody asks the training to end at its next guard.",
+        "who:text why:text",
+    ),
+    _kind(
+        "evaluation_requested",
+        "Somebody asks for an evaluation over the data of ``origin``, of the samples with this "
+        "tag only if there is one.",
+        "origin:text tag:text who:text why:text",
+    ),
+    _kind(
+        "evaluation_cancel_requested",
+        "Somebody asks that the evaluation that runs or waits be given up.",
+        "who:text why:text",
+    ),
+    # what the training makes of it
+    _kind(
+        "obeyed",
+        "The training has done what the event at position ``request`` asks; ``refused`` says why "
+        "not, if not.",
+        "request:int refused:text",
     ),
     _kind(
         "paused",
         "The training waits.",
+        landmark=LIFE,
     ),
     _kind(
         "resumed",
         "The training goes on.",
+        landmark=LIFE,
+    ),
+    _kind(
+        "evaluation_started",
+        "An evaluation of that many samples began; ``request`` is the position of who asked, or "
+        "-1.",
+        "origin:text tag:text samples:int request:int",
+        landmark=LIFE,
+    ),
+    _kind(
+        "evaluation_progressed",
+        "So many samples of the evaluation are done.",
+        "done:int",
+    ),
+    _kind(
+        "evaluation_finished",
+        "An evaluation ended: the mean of each signal, and ``error`` unless it went to its end.",
+        "origin:text tag:text samples:int means:json cancelled:bool error:text",
+        landmark=LIFE,
     ),
 )
-
-# Frames with one of these are found without reading the log: they say how a run is.
-LANDMARKS = frozenset({"run_started", "run_finished", "paused", "resumed"})
 
 
 def _getter(places: list[int]) -> Callable[[WireEvent], tuple[Any, ...]]:

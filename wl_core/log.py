@@ -3,7 +3,8 @@
     frames      position of the frame's first event, u64 big-endian -> the frame (`codec`)
     meta        the format, the next position, the model's age
     writers     a writer -> the number of its last frame
-    landmarks   the positions of frames that begin, pause or end a run
+    landmarks   the positions of frames that begin, pause or end a run (nothing, or 1 as their
+                lowest bit) or hold decisions (2)
 
 Positions are given inside the write transaction, so they are dense and the frames of several
 processes interleave whole (G1, G4). Beside each frame goes its writer's number for it, so that a
@@ -27,7 +28,7 @@ from wl_core.environment import (
     structural_damage,
 )
 from wl_core.errors import DamagedFrameError, StorageError, UnsupportedFormatError
-from wl_core.events import CATALOGUE, Catalogue
+from wl_core.events import CATALOGUE, DECISION, LIFE, Catalogue
 from wl_core.tail import Entry
 
 _KEY = struct.Struct(">Q")
@@ -92,9 +93,7 @@ class EventLog:
                 found = txn.get(b"format", db=self._meta)
         if found is None:
             if not self._environment.readonly:
-                self._environment.write(
-                    lambda txn: txn.put(b"format", str(FORMAT).encode(), db=self._meta)
-                )
+                self._environment.write(self._begin)
         elif not found.isdigit():
             raise StorageError(f"the log at {self.path} is damaged: its format reads {found!r}")
         elif int(found) > FORMAT:
@@ -102,6 +101,10 @@ class EventLog:
                 f"the log at {self.path} is of format {int(found)}, and this wl reads up to format"
                 f" {FORMAT}: read it with a newer wl"
             )
+
+    def _begin(self, txn: Transaction) -> None:
+        txn.put(b"format", str(FORMAT).encode(), db=self._meta)
+        txn.put(b"decisions", b"1", db=self._meta)  # from the first frame on, they are landmarks
 
     # -- writing -----------------------------------------------------------
 
@@ -126,7 +129,8 @@ class EventLog:
                     continue
                 txn.put(_KEY.pack(at), entry.frame, append=True, db=self._frames)
                 if entry.landmark:
-                    txn.put(_KEY.pack(at), b"", append=True, db=self._landmarks)
+                    kind = bytes((entry.landmark,))
+                    txn.put(_KEY.pack(at), kind, append=True, db=self._landmarks)
                 at += entry.count
                 age = max(age, entry.model_age)
                 done[entry.writer] = entry.number
@@ -187,11 +191,33 @@ class EventLog:
 
     def landmarks(self) -> Iterator[Frame]:
         """The frames that begin, pause or end a run, the newest first, without reading the rest."""
-        keys = []
+        return self._marked(LIFE, newest_first=True)
+
+    def decisions(self) -> Iterator[Frame]:
+        """The frames that hold what somebody decided, the oldest first, without reading the rest.
+
+        Of a log from before there was an index of them, all frames.
+        """
+        if self._has_decision_index():
+            return self._marked(DECISION, newest_first=False)
+        return (frame for frame in self.frames() if isinstance(frame, Frame))
+
+    def _has_decision_index(self) -> bool:
+        if self._meta is None:
+            return False
+        with self._environment.reading() as txn:
+            return txn.get(b"decisions", db=self._meta) is not None
+
+    def _marked(self, kind: int, *, newest_first: bool) -> Iterator[Frame]:
+        positions = []
         if self._landmarks is not None:
             with self._environment.reading() as txn:
-                keys = [_number(key) for key, _ in txn.cursor(db=self._landmarks)]
-        for position in reversed(keys):
+                positions = [
+                    _number(key)
+                    for key, value in txn.cursor(db=self._landmarks)
+                    if (value[0] if value else LIFE) & kind
+                ]
+        for position in reversed(positions) if newest_first else positions:
             found = next(self.frames(position, position + 1), None)
             if isinstance(found, Frame):
                 yield found

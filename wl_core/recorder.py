@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from wl_core.arrays import pack_arrays
 from wl_core.codec import Frame, FrameBuilder, encode, pack_index
-from wl_core.events import LANDMARKS
 from wl_core.tail import Entry
 from wl_core.values import BatchIds, Instances
 
@@ -35,7 +34,6 @@ class OpenFrame:
         "failed",
         "folded_events",
         "indexed_events",
-        "is_landmark",
         "is_step",
         "named",
         "phase",
@@ -51,7 +49,6 @@ class OpenFrame:
         self.exposed: list[BatchIds] = []  # what a loader handed over
         self.named: list[BatchIds] = []  # what the script named itself
         self.failed = False
-        self.is_landmark = False
         self.folded_events = 0  # how many of its events the local views have taken in already
         self.indexed_events = 0  # and how many they only know where to find
 
@@ -175,7 +172,7 @@ class Recorder:
                 data,
                 self.step,
                 frame.arrays,
-                frame.is_landmark,
+                builder.landmark,
             )
         )
         self._committed(done, frame)
@@ -298,18 +295,23 @@ class Recorder:
         """An event without vectors."""
         with self.facts() as frame:
             frame.builder.add(kind, *fields)
-            frame.is_landmark |= kind in LANDMARKS
 
     def choice(
-        self, kind: str, first: tuple[Any, ...], batch: BatchIds, annotation: int | None, who: str
+        self,
+        kind: str,
+        first: tuple[Any, ...],
+        batch: BatchIds,
+        annotation: int | None,
+        who: str,
+        why: str,
     ) -> None:
-        """A decision on samples, or on one instance of each: ``tagged``, ``discarded``."""
+        """A decision on samples, or on one instance of each: ``tagged``, ``discarded``, …"""
         with self.facts() as frame:
             b = frame.builder
             numbers = None
             if annotation is not None:
                 numbers = b.vector(pack_index(np.full(len(batch), annotation)))
-            b.add(kind, *first, batch.origin, b.blob(*batch.blob), numbers, who)
+            b.add(kind, *first, batch.origin, b.blob(*batch.blob), numbers, who, why)
 
 
 def _specs(

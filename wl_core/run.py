@@ -295,7 +295,8 @@ class Run:
     def append(self, kind: str, **fields: Any) -> int:
         """Appends one event in a frame of its own; gives its position, once it is on disk.
 
-        Ids are given as a list, vectors as anything numpy takes, absent vectors as None.
+        Ids are given as a list, vectors as anything numpy takes, absent vectors as None. ``why``
+        may be left out.
 
         Raises:
             UsageError: this is a view of the past, or the kind or its fields are not known.
@@ -312,7 +313,8 @@ class Run:
             self.log.model_age, time.time(), self._writer, self._number, "outside", False,
             builder.blobs, builder.events,
         )  # fmt: skip
-        return self.log.append([Entry(self._writer, self._number, 1, encode(frame))]) - 1
+        entry = Entry(self._writer, self._number, 1, encode(frame), landmark=builder.landmark)
+        return self.log.append([entry]) - 1
 
     def _wire_fields(
         self, builder: FrameBuilder, name: str, fields: Mapping[str, Any]
@@ -322,6 +324,8 @@ class Run:
             known = [one.name for one in self.log.catalogue]
             raise UsageError(f"there is no event kind {name!r}.{nearest(name, known)}")
         wanted = [field.name for field in kind.fields]
+        if "why" in wanted:
+            fields = {"why": "", **fields}
         if sorted(wanted) != sorted(fields):
             raise UsageError(f"{name} has the fields {wanted}, got {sorted(fields)}")
         wire = []

@@ -35,11 +35,11 @@ def keep_serving(timeout: float | None = None) -> None:
         timeout: seconds to stay at most; None for no limit.
     """
     running = session()
-    print("training is over; staying until Ctrl-C", file=sys.stderr)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
+        print("training is over; staying until Ctrl-C", file=sys.stderr)
         while deadline is None or time.monotonic() < deadline:
-            running.obey(waiting=False)  # nothing is left that a pause could hold up
+            running.obey()
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -13,7 +13,6 @@ import os
 import platform
 import secrets
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -22,21 +21,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wl_core.arrays import ArrayStore
-from wl_core.codec import Frame, SampleId
+from wl_core.codec import Frame
 from wl_core.commit import GroupCommit, recover
+from wl_core.decisions import Discards
 from wl_core.directory import RunDirectory, WriterLock, new_run_path
 from wl_core.errors import DetachedRunError, LogWriteError, RecordingStoppedWarning, UsageError
 from wl_core.handover import Handover
 from wl_core.local import LocalViews
 from wl_core.log import EventLog
+from wl_core.pace import Pace
 from wl_core.plugins import load_plugins
 from wl_core.recorder import OpenFrame, Recorder
+from wl_core.requests import Request, Requests
 from wl_core.tail import Entry
 
 if TYPE_CHECKING:
     from wl_core.watch.loader import TrackedLoader
-
-_PAUSE_POLL_SECONDS = 0.02
 
 
 class Session:
@@ -71,9 +71,14 @@ class Session:
         self._recording = True
         self.recorder = Recorder(self.writer, self._submit, self._committed, step)
         self.views = LocalViews(self.log, self.recorder, self._flush_for_views)
-        self.discards: frozenset[tuple[str, SampleId, int]] = frozenset()
-        self.pausing = False
+        self.requests = Requests(self.recorder)
+        self.pace = Pace(self.recorder, self.requests, self.obey)
+        self.discards = Discards()
+        self.requests.on("discarded", self.discards.apply, lasting=True)
+        self.requests.on("undone", self._undo)
         self.loaders: dict[str, TrackedLoader] = {}
+        self.models: dict[str, Any] = {}
+        self.optimizers: dict[str, Any] = {}
         self.at_step_end: list[Callable[[], dict[str, float]]] = []
         if last is not None:
             self._resume()
@@ -91,10 +96,9 @@ class Session:
 
     def _resume(self) -> None:
         """What was decided before this process began still holds; only a pause has ended."""
-        for frame in self.log.frames():
-            if isinstance(frame, Frame):
-                self.apply(frame)
-        self.pausing = False
+        for frame in self.log.decisions():
+            self.requests.obey_again(frame)
+        self.discards.rebuild(self.log.decisions())
 
     # -- the recorder's two ends ---------------------------------------------
 
@@ -125,6 +129,7 @@ class Session:
             return
         if not self._guards:
             self.obey()
+            self.pace.admit(phase)
         self.recorder.begin(phase)
         self._guards.append(True)
         self.handover.enter()
@@ -166,45 +171,16 @@ class Session:
 
     # -- what others ask for -------------------------------------------------------
 
-    def obey(self, *, waiting: bool = True) -> None:
-        """Reads what other processes appended; waits here while the run is paused."""
-        self._take_in()
-        if self.pausing and waiting:
-            self._wait()
-
-    def _wait(self) -> None:
-        self.recorder.add("paused")
-        while self.pausing:
-            time.sleep(_PAUSE_POLL_SECONDS)
-            self._take_in()
-        self.recorder.add("resumed")
-
-    def _take_in(self) -> None:
+    def obey(self) -> None:
+        """Reads what other processes appended, and does it; waits for nothing."""
         for frame in self.log.foreign_frames(self.writer):
             self.views.add(frame)
-            self.apply(frame)
+            self.requests.obey(frame)
 
-    def apply(self, frame: Frame) -> None:
-        """Does what the frame's decisions ask of the training process."""
-        for event in frame.events:
-            if event[0] == "pause_requested":
-                self.pausing = True
-            elif event[0] == "resume_requested":
-                self.pausing = False
-            elif event[0] == "discarded":
-                _, _, discarded, origin, ids, annotations, _ = event
-                numbers = [0] if annotations is None else frame.vector(annotations).tolist()
-                self.change_discards(discarded, origin, frame.ids(ids), numbers)
-
-    def change_discards(
-        self, discarded: bool, origin: str, ids: list[SampleId], annotations: list[int]
-    ) -> None:
-        if len(annotations) == 1:
-            annotations = annotations * len(ids)
-        keys = frozenset(
-            (origin, one, number) for one, number in zip(ids, annotations, strict=True)
-        )
-        self.discards = self.discards | keys if discarded else self.discards - keys
+    def _undo(self, _: Request) -> None:
+        """What is undone may lie anywhere in the log, also among what is not committed yet."""
+        self._flush_for_views()
+        self.discards.rebuild(self.log.decisions())
 
     # -- the end ---------------------------------------------------------------------
 
@@ -231,6 +207,8 @@ class Session:
         # This object is part of a cycle. A loader with workers that only the garbage collector
         # frees waits five seconds for them, so none may hang on it.
         self.loaders.clear()
+        if self.pace.stopping and reason == "finished":
+            reason = "stopped"
         self._recording = False
         self._commit.close()
         self.log.close()

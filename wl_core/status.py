@@ -62,6 +62,8 @@ def _state(alive: bool, word: str, error: str, pid: int | None) -> tuple[State, 
         return "failed", error
     if word == "finished":
         return "finished", ""
+    if word == "stopped":
+        return "finished", "stopped on request"
     if word == "interrupted":
         return "finished", "interrupted by Ctrl-C"
     who = "the process that began it" if pid is None else f"process {pid}"

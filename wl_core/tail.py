@@ -28,7 +28,7 @@ from wl_core.errors import LogWriteError
 
 _MAGIC = b"WLTAIL01"
 _HEAD = struct.Struct("<QI")
-_BODY = struct.Struct("<QIQI?")
+_BODY = struct.Struct("<QIQIB")
 _ROTATE_BYTES = 1 << 20
 
 
@@ -38,8 +38,8 @@ class Entry:
 
     ``number`` counts the writer's frames from 1; ``count`` is the frame's number of events;
     ``model_age`` is the number of training guards exited once the frame is there, 0 from a writer
-    that does not train. A ``landmark`` is found again without reading the log (see
-    `EventLog.landmarks`).
+    that does not train. ``landmark`` is how it is found again without reading the log, as in
+    `wl_core.events.Kind`.
     """
 
     writer: bytes
@@ -48,7 +48,7 @@ class Entry:
     frame: bytes
     model_age: int = 0
     arrays: Sequence[tuple[bytes, bytes]] = ()
-    landmark: bool = False
+    landmark: int = 0
 
 
 class Tail:

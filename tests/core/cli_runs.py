@@ -11,7 +11,6 @@ import numpy as np
 
 from wl_core.codec import Frame, FrameBuilder, encode
 from wl_core.directory import RunDirectory
-from wl_core.events import LANDMARKS
 from wl_core.log import EventLog
 from wl_core.tail import Entry
 
@@ -56,7 +55,7 @@ class LogWriter:
             count=len(builder.events),
             frame=data,
             model_age=step + (phase == "train"),
-            landmark=any(kind in LANDMARKS for kind, *_ in events),
+            landmark=builder.landmark,
         )
         return self.log.append([entry])
 
@@ -113,8 +112,8 @@ def write_run(path: Path, steps: int = 3) -> None:
         )
     writer.frame(
         steps,
-        ("tagged", "blurry", True, "train_loader", IDS[1:2], None, "tester"),
-        ("discarded", True, "train_loader", IDS[2:3], None, "tester"),
+        ("tagged", "blurry", True, "train_loader", IDS[1:2], None, "tester", ""),
+        ("discarded", True, "train_loader", IDS[2:3], None, "tester", ""),
         phase="outside",
     )
     writer.frame(steps, ("run_finished", "finished", ""), phase="outside")

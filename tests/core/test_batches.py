@@ -117,9 +117,9 @@ def test_one_byte_is_read_in_the_dtype_of_its_own_vector() -> None:
 
 def test_an_absent_vector_has_length_nought() -> None:
     def fill(builder: FrameBuilder) -> None:
-        builder.add("discarded", True, "train_loader", builder.ids([1]), None, "me")
+        builder.add("discarded", True, "train_loader", builder.ids([1]), None, "me", "")
         one = builder.vector(np.asarray([2], np.uint8))
-        builder.add("discarded", True, "train_loader", builder.ids([1]), one, "me")
+        builder.add("discarded", True, "train_loader", builder.ids([1]), one, "me", "")
 
     group = EventBatch([framed(0, 1, fill)]).groups("discarded")[0]
     assert group.lengths("annotation_ids").tolist() == [0, 1]

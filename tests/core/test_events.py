@@ -10,7 +10,7 @@ import pytest
 from tests.core.frames import WRITER, frame
 from wl_core.codec import Frame, decode, encode, frame_events
 from wl_core.errors import DamagedFrameError, UnsupportedFormatError
-from wl_core.events import BUILTIN_KINDS, CATALOGUE, LANDMARKS, Catalogue, Field, FieldType, Kind
+from wl_core.events import BUILTIN_KINDS, CATALOGUE, Catalogue, Field, FieldType, Kind
 
 
 def holding(*events: tuple[object, ...]) -> bytes:
@@ -27,10 +27,9 @@ def test_every_kind_is_complete(kind: Kind) -> None:
     assert set(kind.upcasters) == set(range(1, kind.version))
 
 
-def test_names_are_unique_and_landmarks_exist() -> None:
+def test_names_are_unique() -> None:
     names = [kind.name for kind in BUILTIN_KINDS]
     assert len(set(names)) == len(names)
-    assert set(names) >= LANDMARKS
 
 
 def test_a_field_is_found_by_name() -> None:

@@ -28,6 +28,7 @@ from tests.core.frames import (
 from wl_core.codec import DamagedFrame, Frame
 from wl_core.environment import structural_damage
 from wl_core.errors import RunNotFoundError, StorageError, UnsupportedFormatError
+from wl_core.events import LIFE
 from wl_core.log import EventLog, Finding
 from wl_core.tail import Entry
 
@@ -105,7 +106,10 @@ def test_long_logs_are_read_in_short_transactions(
 def test_the_last_frame_and_the_landmarks_are_found_without_reading_the_rest(log: EventLog) -> None:
     assert log.last_frame() is None
     assert list(log.landmarks()) == []
-    marks = [Entry(WRITER, n, 1, entry(n).frame, landmark=n in (1, 4)) for n in range(1, 6)]
+    marks = [
+        Entry(WRITER, n, 1, entry(n).frame, landmark=LIFE if n in (1, 4) else 0)
+        for n in range(1, 6)
+    ]
     log.append(marks)
     assert [one.number for one in log.landmarks()] == [4, 1]
     last = log.last_frame()

@@ -163,7 +163,7 @@ def test_a_command_is_on_disk_when_append_returns_and_training_learns_of_it(
     """
     assert run_python(script, session.directory.path) == "True\n"
     step([1.0, 2.0])
-    assert session.discards == {("train", 1, 0)}
+    assert session.discards.keys == {("train", 1, 0)}
 
 
 def test_a_command_that_makes_no_sense_is_refused(session: Session) -> None:

@@ -18,7 +18,7 @@ OTHER = b"writer 2"
 def test_records_come_back_as_they_were_in_the_writers_order(tmp_path: Path) -> None:
     entries = [
         Entry(WRITER, 1, 3, b"frame", 1),
-        Entry(WRITER, 2, 1, b"", 2, [(b"r" * 16, b"\x01x"), (b"s" * 16, b"")], landmark=True),
+        Entry(WRITER, 2, 1, b"", 2, [(b"r" * 16, b"\x01x"), (b"s" * 16, b"")], landmark=3),
     ]
     tail, other = Tail(tmp_path, WRITER), Tail(tmp_path, OTHER)
     for one in entries:
@@ -29,7 +29,7 @@ def test_records_come_back_as_they_were_in_the_writers_order(tmp_path: Path) -> 
         (WRITER, 1), (WRITER, 2), (OTHER, 1), (OTHER, 2)
     ]  # fmt: skip
     assert found[0] == entries[0]
-    assert found[1] == Entry(WRITER, 2, 1, b"", 2, ((b"r" * 16, b"\x01x"), (b"s" * 16, b"")), True)
+    assert found[1] == Entry(WRITER, 2, 1, b"", 2, ((b"r" * 16, b"\x01x"), (b"s" * 16, b"")), 3)
     tail.close(remove=True)
     assert len(tail_paths(tmp_path)) == 2
     other.close(remove=False)

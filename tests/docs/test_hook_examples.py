@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Path:
     writer = LogWriter(tmp_path / "wl_runs" / "one")
     writer.frame(0, values("train_loss", ["a", "b", "c"], floats(0.2, 0.9, 0.4)))
     for sample, tag, add in (("a", "dark", True), ("b", "dark", True), ("b", "dark", False)):
-        writer.frame(1, ("tagged", tag, add, "train_loader", [sample], None, "tester"))
+        writer.frame(1, ("tagged", tag, add, "train_loader", [sample], None, "tester", ""))
     writer.close()
     return tmp_path / "wl_runs" / "one"
 

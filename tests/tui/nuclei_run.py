@@ -21,7 +21,6 @@ from wl_core.tail import Entry
 DATA = Path(wl_plugins.demo.__path__[0]) / "data"
 WRITER = b"nuclei.."
 TILE = 128
-LANDMARKS = ("run_started", "run_finished", "paused", "resumed")
 TRAIN = [f"tile_{number:02d}" for number in range(12)]
 TEST = [f"tile_{number:02d}" for number in range(12, 16)]
 SAMPLE_SIGNALS = ("train_bce/sample", "train_dice/sample")
@@ -69,7 +68,7 @@ class NucleiRun:
             len(builder.events),
             encode(frame),
             model_age=self.step + (phase == "train"),
-            landmark=any(kind in LANDMARKS for kind, *_ in events),
+            landmark=builder.landmark,
         )
         self._log.append([entry])
 

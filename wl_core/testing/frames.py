@@ -95,7 +95,7 @@ class FrameWriter:
         origin: str = "train_loader",
     ) -> None:
         instances = None if annotation_ids is None else self.vector(annotation_ids)
-        self.builder.add("tagged", tag, add, origin, self.builder.ids(ids), instances, "me")
+        self.builder.add("tagged", tag, add, origin, self.builder.ids(ids), instances, "me", "")
 
     def discarded(
         self,
@@ -106,7 +106,7 @@ class FrameWriter:
         origin: str = "train_loader",
     ) -> None:
         instances = None if annotation_ids is None else self.vector(annotation_ids)
-        self.builder.add("discarded", discarded, origin, self.builder.ids(ids), instances, "me")
+        self.builder.add("discarded", discarded, origin, self.builder.ids(ids), instances, "me", "")
 
     def arrays(
         self,

@@ -130,7 +130,13 @@ def _add_decision(rng: random.Random, builder: FrameBuilder) -> None:
     annotation_ids = None
     if rng.random() < 0.5:
         annotation_ids = builder.vector(_small(rng, len(ids), 1, 5))
-    who = rng.choice(_ORIGINS), builder.ids(ids), annotation_ids, rng.choice(("me", "you"))
+    who = (
+        rng.choice(_ORIGINS),
+        builder.ids(ids),
+        annotation_ids,
+        rng.choice(("me", "you")),
+        rng.choice(("", "blurred")),
+    )
     if rng.random() < 0.5:
         tag = rng.choice(("hard", "rain, night", "wrong label"))
         builder.add("tagged", tag, rng.random() < 0.6, *who)

@@ -100,11 +100,12 @@ class Watch:
 
         Without discards among them it is the very object that came in.
         """
-        if not running.discards or not hasattr(output, "new_tensor"):
+        discards = running.discards.keys
+        if not discards or not hasattr(output, "new_tensor"):
             return output
         if self.role != "loss" and not output.requires_grad:
             return output  # a metric that nothing learns from keeps its value
-        hit = _discarded(running.discards, owners)
+        hit = _discarded(discards, owners)
         if not any(hit):
             return output
         mask = output.new_tensor(hit).bool()

@@ -34,7 +34,7 @@ class HyperParameters(dict[str, Any]):
         running = current_session()
         flat = dict(_flatten(self._prefix, values))
         if running is not None and flat:
-            running.recorder.add("hyperparameters", flat, "script")
+            running.recorder.add("hyperparameters", flat, "script", "")
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, self._nested(name, value))

@@ -30,5 +30,7 @@ def watch_model(obj: Any, *, name: str = "model") -> Any:
         "trainable": sum(one.numel() for one in sized if one.requires_grad),
         "devices": sorted({str(one.device) for one in parameters}),
     }
-    session().recorder.add("object_described", "model", name, detail)
+    running = session()
+    running.models[name] = obj
+    running.recorder.add("object_described", "model", name, detail)
     return obj

@@ -30,6 +30,7 @@ def watch_optimizer(obj: Any, *, name: str = "optimizer") -> Any:
     ]
     detail = {"class": type(obj).__qualname__, "groups": groups}
     running.recorder.add("object_described", "optimizer", name, detail)
+    running.optimizers[name] = obj
     running.at_step_end.append(_LearningRates(obj, name))
     return obj
 
