@@ -78,18 +78,29 @@ class GrowingArray:
         return self._data[: self.size]
 
 
+# What was ever put into a Column.
+_NOTHING, _BOOLS, _NUMBERS = 0, 1, 2
+
+
 class Column:
     """One number per row, or nothing.
 
     Cells are float32 as long as every number that was ever put is one exactly, float64 from the
-    first that is not (integers beyond 2**53 are rounded to float64).
+    first that is not (integers beyond 2**53 are rounded to float64). As long as bools alone were
+    put, the column is one of flags.
     """
 
-    __slots__ = ("_present", "_values")
+    __slots__ = ("_holds", "_present", "_values")
 
     def __init__(self) -> None:
         self._values: npt.NDArray[Any] = np.zeros(0, _FLOAT32)
         self._present = np.zeros(0, np.bool_)
+        self._holds = _NOTHING
+
+    @property
+    def is_flags(self) -> bool:
+        """Whether bools were put, and nothing else."""
+        return self._holds == _BOOLS
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -101,6 +112,8 @@ class Column:
             raise ValueError(f"{len(values)} values cannot belong to {len(rows)} rows")
         if len(self._values) < size:
             self._reserve(size)
+        if self._holds != _NUMBERS and len(values):
+            self._holds = max(self._holds, _BOOLS if values.dtype == np.bool_ else _NUMBERS)
         if values.dtype != self._values.dtype:
             values = self._fit(values)
         self._values[rows] = values
@@ -127,30 +140,36 @@ class Column:
             self._reserve(size)
         return self._values[:size], self._present[:size]
 
-    def cell(self, row: int) -> float | None:
-        """One cell as a plain float, None when it is empty."""
+    def cell(self, row: int) -> float | bool | None:
+        """One cell as a plain float, or bool among flags; None when it is empty."""
         if row >= len(self._present) or not self._present[row]:
             return None
-        return float(self._values[row])
+        return bool(self._values[row]) if self.is_flags else float(self._values[row])
 
     def merge(self, later: Column, rows: Rows, size: int) -> None:
         """Puts the cells of a later column, whose row ``i`` is this one's row ``rows[i]``."""
         if later.dtype == _FLOAT64 and self.dtype == _FLOAT32:
             self._values = self._values.astype(_FLOAT64)
         values, present = later.arrays(len(rows))
+        holds = max(self._holds, later._holds)
         self.put(rows[present], values[present], size)
+        self._holds = holds
 
     def snapshot(self, prefix: str, size: int, state: State) -> None:
         values, present = self.arrays(size)
         state[f"{prefix}/values"], state[f"{prefix}/present"] = values, present
+        state[f"{prefix}/holds"] = pack(self._holds)
 
     def restore(self, prefix: str, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
         self._values = array_of(state, f"{prefix}/values")
         self._present = array_of(state, f"{prefix}/present")
+        self._holds = unpack(state, f"{prefix}/holds")
 
     def table_column(self, name: str, order: Rows, size: int) -> TableColumn:
         """Some of the view's ``size`` rows as a table shows them, in the given order."""
         values, present = self.arrays(size)
+        if self.is_flags:
+            return TableColumn(name, "flag", values[order] != 0, present[order])
         return TableColumn(name, "number", values[order], present[order])
 
 
@@ -357,6 +376,8 @@ class Digest:
     def column(self, column: Column, order: Rows) -> None:
         """Adds a column of numbers, its rows in the given order; empty cells count as empty."""
         values, present = column.arrays(len(order))
+        if column.is_flags:
+            self.add("flags")
         self.add(present[order], np.where(present[order], values[order].astype(np.float64), 0.0))
 
     def hexdigest(self) -> str:

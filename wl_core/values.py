@@ -21,11 +21,15 @@ from wl_core.errors import SignalShapeError
 
 @dataclass(slots=True, eq=False)
 class BatchIds:
-    """The samples that some values belong to: their origin, ids ``[B]`` and the ids' blob."""
+    """The samples that some values belong to: their origin, ids ``[B]`` and the ids' blob.
+
+    ``counted`` is False for a batch that an evaluation looks at, which is no exposure.
+    """
 
     origin: str
     ids: list[SampleId]
     blob: tuple[str, Any] = field(init=False)
+    counted: bool = True
 
     def __post_init__(self) -> None:
         try:
@@ -141,6 +145,8 @@ def _as_id(one: Any) -> SampleId:
 def per_sample(signal: str, value: Any, count: int) -> npt.NDArray[Any]:
     """The values ``[count]`` of a per-sample signal; dimensions beyond the first are averaged.
 
+    Bools stay bools, where there is nothing to average.
+
     Raises:
         SignalShapeError: not one value (or block of values) per sample, or not numbers.
     """
@@ -155,7 +161,9 @@ def per_sample(signal: str, value: Any, count: int) -> npt.NDArray[Any]:
             f"signal {signal!r}: expected {count} values, one per sample, got shape"
             f" {list(array.shape)}"
         )
-    return array if array.ndim == 1 else _average(array)
+    if array.ndim == 1:
+        return array
+    return _average(array.astype(np.float32) if array.dtype.kind == "b" else array)
 
 
 def _average(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -191,7 +199,7 @@ def _numbers(signal: str, value: Any) -> npt.NDArray[Any]:
             f"signal {signal!r}: expected numbers, got {got}: {error}"
         ) from error
     if array.dtype.kind == "b":
-        return array.astype(np.float32)
+        return array  # a column of bools alone is one of flags
     if array.dtype.kind in "iu":
         exact = array.size == 0 or int(np.abs(array).max()) <= 1 << 24
         return array.astype(np.float32 if exact else np.float64)

@@ -49,7 +49,7 @@ class InstanceView(Projection):
     """Per instance: every signal's last value, decisions, array references."""
 
     name: ClassVar[str] = "instances"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kinds: ClassVar[frozenset[str]] = frozenset(
         {"instance_values", "instances_found", "arrays", "tagged", "discarded"}
     )

@@ -49,7 +49,7 @@ class SampleView(Projection):
     """
 
     name: ClassVar[str] = "samples"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     kinds: ClassVar[frozenset[str]] = frozenset(
         {
             "values",
