@@ -8,6 +8,7 @@ the ids of a call mean is decided here; what a loader knows of its samples is `w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wl_core.codec import SampleId
@@ -45,9 +46,13 @@ class Handover:
         self.named = None
         if self._levels:
             self._levels[-1].append(batch)
-            self._recorder.exposed(batch)
+            self._expose(batch)
         else:
             self._waiting[batch.origin] = batch
+
+    def _expose(self, batch: BatchIds) -> None:
+        if batch.counted:
+            self._recorder.exposed(batch)
 
     def forget(self, batch: BatchIds) -> None:
         """A pass over the data ended with this batch; if no guard has taken it, none will."""
@@ -72,10 +77,25 @@ class Handover:
             return
         if not handed:
             for batch in self._waiting.values():
-                self._recorder.exposed(batch)
+                self._expose(batch)
         self._ahead = [batch for batch in handed if not _among(batch, self._settled)]
         self._waiting.clear()
         self._settled.clear()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What happens within knows nothing of the batches around it, and changes nothing of them.
+
+        For an evaluation between two training steps: a batch that was fetched before it still
+        belongs to the guard after it.
+        """
+        kept = {name: vars(self)[name] for name in vars(self) if name != "_recorder"}
+        vars(self).update(_levels=[], _waiting={}, _ahead=[], _settled=[])
+        self.named = self.instances = None
+        try:
+            yield
+        finally:
+            vars(self).update(kept)
 
     # -- whose values are whose ------------------------------------------------------------------
 
@@ -122,7 +142,7 @@ class Handover:
         if self._waiting.get(batch.origin) is batch:
             del self._waiting[batch.origin]
             self._levels[-1].append(batch)
-            self._recorder.exposed(batch)
+            self._expose(batch)
         elif not any(_among(batch, level) for level in self._levels):
             self._recorder.named(batch)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -86,9 +87,9 @@ class TrackedLoader:
         self._hand(collated)
         return collated.batch
 
-    def _hand(self, collated: Collated) -> BatchIds:
+    def _hand(self, collated: Collated, *, counted: bool = True) -> BatchIds:
         """Records what came with a batch, and gives whose batch it is."""
-        batch = BatchIds(self.origin, collated.ids)
+        batch = BatchIds(self.origin, collated.ids, counted)
         self.batch_ids = list(collated.ids)
         for one, index in zip(collated.ids, collated.indices, strict=True):
             if index is not None:
@@ -139,6 +140,59 @@ class TrackedLoader:
         counts = [self._counted.get(one) for one in ids]
         return None if None in counts else [count for count in counts if count is not None]
 
+    # -- a look at the data ----------------------------------------------------
+
+    def pass_over(self, ids: Iterable[SampleId] | None = None) -> Iterator[Any]:
+        """One pass over the data set in its order, or over these samples, for an evaluation.
+
+        Batches are of the loader's ``batch_size``, by its own collate, made in this process. They
+        are handed over like others, so that values find their samples, but are no exposures.
+        Neither the batches of the training nor its random numbers change.
+
+        Args:
+            ids: only these samples, in this order, discarded ones too. When left out all samples,
+                without the discarded ones where ``is_training``.
+
+        Raises:
+            UnknownNameError: the data set has no such sample.
+        """
+        pairs, before = self._pairs(ids), self.batch_ids
+        try:
+            while held := self._some_of(pairs):
+                with _random_state_kept():
+                    collated = self._loader.collate_fn(held)
+                batch = self._hand(collated, counted=False)
+                yield collated.batch
+                running = current_session()
+                if running is not None:
+                    running.handover.forget(batch)
+        finally:
+            self.batch_ids = before
+
+    def length_of_pass(self, ids: Iterable[SampleId] | None = None) -> int | None:
+        """How many samples `pass_over` will give; None for a stream of unknown length."""
+        if ids is not None:
+            return len(set(ids))
+        return len(self.dataset) if hasattr(self.dataset, "__len__") else None
+
+    def _pairs(self, ids: Iterable[SampleId] | None) -> Iterator[tuple[int | None, Any]]:
+        """The items and their indices."""
+        wanted = None if ids is None else dict.fromkeys(ids)
+        if isinstance(self.dataset, IterableDataset):
+            for item in self.dataset:
+                own = take_apart(item, None, hashed=self._hashed).id
+                if wanted is None or own in wanted:
+                    yield None, item
+            return
+        indices = range(len(self.dataset)) if wanted is None else map(self._index_of, wanted)
+        for index in indices:
+            yield index, self.dataset[index]
+
+    def _some_of(self, pairs: Iterator[Any]) -> list[Any]:
+        size = self.batch_size or getattr(self._loader.batch_sampler, "batch_size", 1)
+        with _random_state_kept():
+            return list(islice(pairs, size))
+
     # -- reading single items ------------------------------------------------
 
     def items(self) -> Iterator[Item]:
@@ -165,13 +219,19 @@ class TrackedLoader:
         Raises:
             UnknownNameError: the data set has no such item.
         """
-        if sample_id not in self._index and not self._indexed_all:
-            for item in self.items():
+        if isinstance(self.dataset, IterableDataset):
+            for item in self._streamed():
                 if item.id == sample_id:
                     return item
+            raise UnknownNameError(f"{self.origin!r} has no sample {sample_id!r}")
+        return self._item_at(self._index_of(sample_id))
+
+    def _index_of(self, sample_id: SampleId) -> int:
+        if sample_id not in self._index and not self._indexed_all:
+            any(item.id == sample_id for item in self._labels())
         if sample_id not in self._index:
             raise UnknownNameError(f"{self.origin!r} has no sample {sample_id!r}")
-        return self._item_at(self._index[sample_id])
+        return self._index[sample_id]
 
     def _item_at(self, index: int) -> Item:
         with _random_state_kept():
