@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import MultiplicativeLR
 from torch.utils.data import DataLoader
 
 import wl_core as wl
 from wl_plugins.demo.dataset import NucleiTiles
 from wl_plugins.demo.model import UNet
 from wl_plugins.demo.tiles import all_tiles, tiles
-from wl_plugins.demo.train import recorded_end, train
+from wl_plugins.demo.train import one_cycle, recorded_end, train
 from wl_plugins.demo.worst import scored_instances
 from wl_plugins.segmentation import PerSampleBCE, PerSampleDice, seg_collate
 
@@ -159,8 +159,10 @@ def unwatched(steps, seed, batch_size=4):
     loader = DataLoader(NucleiTiles("train"), batch_size, shuffle=True, collate_fn=seg_collate)
     test_loader = DataLoader(NucleiTiles("test"), batch_size, collate_fn=seg_collate)
     model = UNet()
-    optimizer = torch.optim.AdamW(model.parameters())
-    schedule = OneCycleLR(optimizer, 1e-2, total_steps=steps)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-4)
+    schedule = MultiplicativeLR(
+        optimizer, lambda step: one_cycle(step / steps) / one_cycle((step - 1) / steps)
+    )
     dice, bce = PerSampleDice(merge_classes=True), PerSampleBCE(merge_classes=True)
     list(test_loader)  # an iteration draws a number from torch's generator, here as there
     batches = iter(loader)
