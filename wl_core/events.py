@@ -54,7 +54,7 @@ class Kind:
     ``key`` is how many leading fields name the series that an event belongs to (signal and
     origin, say): a fold gets the events of one key together, in the order of the log.
     ``upcasters[v]`` turns an event of version ``v`` into one of version ``v + 1``. ``landmark`` is
-    how frames with such events are found without reading the log: `LIFE`, `DECISION` or 0.
+    how frames with such events are found without reading the log: `LIFE`, `DECISION`, `SAVED` or 0.
     """
 
     name: str
@@ -84,9 +84,9 @@ class Kind:
         raise KeyError(f"{self.name} has no field {name!r}")
 
 
-# How a frame is found again without reading the log: it begins, pauses or ends a run; or it holds a
-# decision, which a training that is continued obeys again.
-LIFE, DECISION = 1, 2
+# How a frame is found again without reading the log: it begins, pauses or ends a run; it holds a
+# decision, which a training that is continued obeys again; or a model was saved in it.
+LIFE, DECISION, SAVED = 1, 2, 4
 
 
 def _kind(name: str, doc: str, fields: str = "", key: int = 0, landmark: int = 0) -> Kind:
@@ -113,7 +113,7 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
     ),
     _kind(
         "run_finished",
-        "Recording ended in order; ``error`` is empty unless it ended by one.",
+        "Recording ended in order; ``error`` says by which error it failed, or who stopped it.",
         "reason:text error:text",
         landmark=LIFE,
     ),
@@ -137,9 +137,10 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
     ),
     _kind(
         "model_saved",
-        "The weights, optimizers and random state of a model of that age (training guards exited)"
-        " are in this file of the run directory, whose SHA-256 is ``digest``.",
+        "The weights, optimizers and random state of a model whose weights have been through that"
+        " many training steps are in this file of the run directory, whose SHA-256 is ``digest``.",
         "age:int file:text size:int digest:text",
+        landmark=SAVED,
     ),
     _kind(
         "model_restored",
@@ -150,6 +151,7 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
         "branched",
         "This run shares the past before this event with the run ``run``, up to step ``step``.",
         "run:text step:int",
+        landmark=LIFE,
     ),
     # what was measured
     _kind(
@@ -300,10 +302,15 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
         "not, if not.",
         "request:int refused:text",
     ),
-    _kind(
-        "paused",
-        "The training waits.",
-        landmark=LIFE,
+    replace(
+        _kind(
+            "paused",
+            "The training waits, because somebody asked for it, for that reason.",
+            "who:text why:text",
+            landmark=LIFE,
+        ),
+        version=2,
+        upcasters={1: lambda event: (event[0], 2, "", "")},
     ),
     _kind(
         "resumed",
@@ -312,8 +319,8 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
     ),
     _kind(
         "evaluation_started",
-        "An evaluation of that many samples began; ``request`` is the position of who asked, or "
-        "-1.",
+        "An evaluation of that many samples (-1: nobody knows) began; ``request`` is the position "
+        "of who asked, or -1.",
         "origin:text tag:text samples:int request:int",
         landmark=LIFE,
     ),
@@ -324,8 +331,9 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
     ),
     _kind(
         "evaluation_finished",
-        "An evaluation ended: the mean of each signal, and ``error`` unless it went to its end.",
-        "origin:text tag:text samples:int means:json cancelled:bool error:text",
+        "An evaluation of that many samples ended: the mean of each signal over them, and the "
+        "traceback in ``error`` if it failed.",
+        "origin:text tag:text samples:int means:json cancelled:bool error:text request:int",
         landmark=LIFE,
     ),
 )

@@ -4,7 +4,7 @@
     meta        the format, the next position, the model's age
     writers     a writer -> the number of its last frame
     landmarks   the positions of frames that begin, pause or end a run (nothing, or 1 as their
-                lowest bit) or hold decisions (2)
+                lowest bit), hold decisions (2) or tell that a model was saved (4)
 
 Positions are given inside the write transaction, so they are dense and the frames of several
 processes interleave whole (G1, G4). Beside each frame goes its writer's number for it, so that a
@@ -28,7 +28,7 @@ from wl_core.environment import (
     structural_damage,
 )
 from wl_core.errors import DamagedFrameError, StorageError, UnsupportedFormatError
-from wl_core.events import CATALOGUE, DECISION, LIFE, Catalogue
+from wl_core.events import CATALOGUE, DECISION, LIFE, SAVED, Catalogue
 from wl_core.tail import Entry
 
 _KEY = struct.Struct(">Q")
@@ -201,6 +201,10 @@ class EventLog:
         if self._has_decision_index():
             return self._marked(DECISION, newest_first=False)
         return (frame for frame in self.frames() if isinstance(frame, Frame))
+
+    def saved_models(self) -> Iterator[Frame]:
+        """The frames in which a model was saved, the newest first, without reading the rest."""
+        return self._marked(SAVED, newest_first=True)
 
     def _has_decision_index(self) -> bool:
         if self._meta is None:
