@@ -22,6 +22,7 @@ from wl_core.projection import Projection
 from wl_core.references import Reference, read_array_events
 from wl_core.row_index import SampleIndex
 from wl_core.table import Table, TableColumn, normalise_name
+from wl_plugins.decided import DECISIONS, decisions
 from wl_plugins.row_facts import RowFacts
 
 _OWN = ("origin", "sample_id", "annotation_id", "discarded", "tags")
@@ -50,8 +51,8 @@ class InstanceView(Projection):
 
     name: ClassVar[str] = "instances"
     version: ClassVar[int] = 2
-    kinds: ClassVar[frozenset[str]] = frozenset(
-        {"instance_values", "instances_found", "arrays", "tagged", "discarded"}
+    kinds: ClassVar[frozenset[str]] = DECISIONS | frozenset(
+        {"instance_values", "instances_found", "arrays"}
     )
 
     def __init__(self) -> None:
@@ -73,9 +74,8 @@ class InstanceView(Projection):
             self._fold_values(batch, group)
         for group in batch.groups("arrays"):
             self._fold_arrays(batch, group)
-        for kind in ("tagged", "discarded"):
-            for group in batch.groups(kind):
-                self._fold_decisions(batch, group)
+        for event in decisions(batch):
+            self._fold_decision(batch, event)
 
     def _fold_values(self, batch: EventBatch, group: EventGroup) -> None:
         signal, origin = group.key
@@ -104,13 +104,14 @@ class InstanceView(Projection):
             rows = self.index.rows(samples[found.id_index[mine]], found.annotation_ids[mine])
             self._facts.put_arrays(field, rows, found, mine, len(self.index))
 
-    def _fold_decisions(self, batch: EventBatch, group: EventGroup) -> None:
-        """Tags and discards of instances; those without annotation_ids are of samples."""
-        for event in group.singly():
-            if event.field("annotation_ids")[0] is not None:
-                samples = self.samples.rows_of(batch, event, event.field("origin")[0])
-                rows = self.index.rows(samples, event.vector("annotation_ids"))
-                self._facts.put_decision(event, rows, len(self.index))
+    def _fold_decision(self, batch: EventBatch, event: EventGroup) -> None:
+        """Decisions on instances; those without annotation_ids are on samples."""
+        if event.kind.name in ("undone", "category_registered"):
+            self._facts.decided.take(event)
+        elif event.field("annotation_ids")[0] is not None:
+            samples = self.samples.rows_of(batch, event, event.field("origin")[0])
+            rows = self.index.rows(samples, event.vector("annotation_ids"))
+            self._facts.decided.take(event, rows)
 
     def merge(self, later: Self) -> None:
         samples = later.samples.mapped_into(self.samples)
@@ -153,8 +154,8 @@ class InstanceView(Projection):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Every tag that was ever put on an instance, sorted."""
-        return tuple(sorted(self._facts.tags))
+        """Every tag that was put on an instance and not undone, sorted."""
+        return tuple(sorted(self._facts.decided.tags))
 
     def annotation_ids(self, origin: str, sample_id: SampleId) -> list[int]:
         """The annotation_ids of one sample's instances, ascending."""
@@ -170,14 +171,23 @@ class InstanceView(Projection):
         if row < 0:
             return None
         if column == "discarded":
-            return self._facts.discarded.cell(row)
+            return self._facts.decided.discarded.cell(row)
         signal = self._facts.signals.get(normalise_name(column))
         return None if signal is None else signal.cell(row)
+
+    def tags_on(
+        self, origin: str, ids: Sequence[SampleId], annotation_ids: Sequence[int]
+    ) -> dict[str, list[int]]:
+        """For each tag that some of these instances have, which ``[k]`` of them have it."""
+        pairs = zip(ids, annotation_ids, strict=True)
+        rows = [self.index.find(self.samples.find(origin, one), number) for one, number in pairs]
+        found = self._facts.decided.tags_on(np.asarray(rows, np.intp), len(self.index))
+        return {tag: np.flatnonzero(on).tolist() for tag, on in found.items()}
 
     def is_discarded(self, origin: str, sample_id: SampleId, annotation_id: int) -> bool:
         """Whether the instance is discarded now."""
         row = self.index.find(self.samples.find(origin, sample_id), annotation_id)
-        return self._facts.discarded.cell(row)
+        return self._facts.decided.discarded.cell(row)
 
     def get_ref(
         self, origin: str, sample_id: SampleId, annotation_id: int, field: str
@@ -199,7 +209,7 @@ class InstanceView(Projection):
         return self.index.order(self.samples.ranks())
 
     def table(self, origin: str | None = None, sample_id: SampleId | None = None) -> Table:
-        """One row per instance in the canonical order: own columns, then signals.
+        """One row per instance in the canonical order: own columns, categories, then signals.
 
         Only one sample's instances when ``sample_id`` is given; that needs its origin.
         """
@@ -212,14 +222,16 @@ class InstanceView(Projection):
             order = self.index.of_sample(self.samples.find(origin, sample_id))
         size = len(self.index)
         everywhere = np.ones(len(order), np.bool_)
+        taken = {*_OWN, *self._facts.signals}
         return Table(
             (
                 *self.samples.table_columns(self.index.sample_rows[order]),
                 TableColumn(
                     "annotation_id", "number", self.index.annotation_ids[order], everywhere
                 ),
-                self._facts.discarded_column(order, size),
-                self._facts.tags_column(order, size),
+                self._facts.decided.discarded_column(order, size),
+                self._facts.decided.tags_column(order, size),
+                *self._facts.decided.choice_columns(taken, order, size),
                 *self._facts.signal_columns(_OWN, order, size),
             )
         )

@@ -1,6 +1,7 @@
-"""What samples and instances have in common: signals, tags, discards and arrays of dense rows.
+"""What samples and instances have in common: signals, decisions and arrays of dense rows.
 
 Which row is which is up to the view that owns the facts (`sample_view`, `instance_view`).
+Decisions are `decided`'s.
 """
 
 from __future__ import annotations
@@ -11,24 +12,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wl_core.batches import EventGroup
-from wl_core.columns import Column, Digest, Rows, State, TriState, array_of, pack, unpack
+from wl_core.columns import Column, Digest, Rows, State, pack, unpack
 from wl_core.references import ArrayEvents, Reference, ReferenceColumn
 from wl_core.table import TableColumn
+from wl_plugins.decided import Decided
 
 _OWN_PREFIX = "signals/"
 
 
 class RowFacts:
-    """Signals' last values, tags, discards and array references, by row."""
+    """Signals' last values, decisions and array references, by row."""
 
-    __slots__ = ("arrays", "discarded", "nonfinite", "signals", "tags")
+    __slots__ = ("arrays", "decided", "nonfinite", "signals")
 
     def __init__(self) -> None:
         self.signals: dict[str, Column] = {}
         self.nonfinite: dict[str, int] = {}  # how many values of a signal were NaN or infinite
-        self.discarded = TriState()
-        self.tags: dict[str, TriState] = {}
+        self.decided = Decided()
         self.arrays: dict[str, ReferenceColumn] = {}
 
     # -- folding -----------------------------------------------------------
@@ -41,14 +41,6 @@ class RowFacts:
         column.put(rows, values, size)
         if values.dtype.kind == "f":
             self.nonfinite[signal] += len(values) - int(np.count_nonzero(np.isfinite(values)))
-
-    def put_decision(self, event: EventGroup, rows: Rows, size: int) -> None:
-        """Takes in one ``tagged`` or ``discarded`` event about these rows."""
-        if event.kind.name == "tagged":
-            tag = self.tags.setdefault(event.field("tag")[0], TriState())
-            tag.put(rows, event.field("add")[0], size)
-        else:
-            self.discarded.put(rows, event.field("discarded")[0], size)
 
     def put_arrays(
         self,
@@ -67,44 +59,36 @@ class RowFacts:
         for signal, column in later.signals.items():
             self.signals.setdefault(signal, Column()).merge(column, rows, size)
             self.nonfinite[signal] = self.nonfinite.get(signal, 0) + later.nonfinite[signal]
-        for tag, state in later.tags.items():
-            self.tags.setdefault(tag, TriState()).merge(state, rows, size)
         for field, references in later.arrays.items():
             self.arrays.setdefault(field, ReferenceColumn()).merge(references, rows, size)
-        self.discarded.merge(later.discarded, rows, size)
+        self.decided.merge(later.decided, rows)
 
     # -- checkpoints -------------------------------------------------------
 
     def snapshot(self, prefix: str, size: int, state: State) -> None:
-        names = [list(self.signals), list(self.tags), list(self.arrays)]
+        names = [list(self.signals), list(self.arrays)]
         state[f"{prefix}/names"] = pack((names, self.nonfinite))
         for number, column in enumerate(self.signals.values()):
             column.snapshot(f"{prefix}/signals/{number}", size, state)
-        for number, tag in enumerate(self.tags.values()):
-            state[f"{prefix}/tags/{number}"] = tag.snapshot(size)
         for number, references in enumerate(self.arrays.values()):
             references.snapshot(f"{prefix}/arrays/{number}", size, state)
-        state[f"{prefix}/discarded"] = self.discarded.snapshot(size)
+        self.decided.snapshot(f"{prefix}/decided", state)
 
     def restore(self, prefix: str, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
-        (signals, tags, fields), nonfinite = unpack(state, f"{prefix}/names")
+        (signals, fields), nonfinite = unpack(state, f"{prefix}/names")
         self.nonfinite = dict(nonfinite)
         for number, name in enumerate(signals):
             self.signals[name] = Column()
             self.signals[name].restore(f"{prefix}/signals/{number}", state)
-        for number, name in enumerate(tags):
-            self.tags[name] = TriState()
-            self.tags[name].restore(array_of(state, f"{prefix}/tags/{number}"))
         for number, name in enumerate(fields):
             self.arrays[name] = ReferenceColumn()
             self.arrays[name].restore(f"{prefix}/arrays/{number}", state)
-        self.discarded.restore(array_of(state, f"{prefix}/discarded"))
+        self.decided.restore(f"{prefix}/decided", state)
 
     def update(self, digest: Digest, order: Rows) -> None:
         """Adds the content to a digest, rows in the given order, which is of all rows."""
-        digest.add(sorted(self.nonfinite.items()), self.discarded.on(len(order))[order])
-        for tag in sorted(self.tags):
-            digest.add(tag, self.tags[tag].on(len(order))[order])
+        digest.add(sorted(self.nonfinite.items()))
+        self.decided.update(digest, order)
         digest.add(list(self.signals))
         for signal in self.signals.values():
             digest.column(signal, order)
@@ -121,10 +105,6 @@ class RowFacts:
     def live_refs(self) -> set[bytes]:
         return set().union(*(column.live() for column in self.arrays.values()))
 
-    def tags_of(self, row: int) -> str | None:
-        """The row's tags as its ``tags`` cell shows them."""
-        return ",".join(tag for tag in sorted(self.tags) if self.tags[tag].cell(row)) or None
-
     def signal_columns(
         self, taken: Collection[str], order: Rows, size: int
     ) -> Iterator[TableColumn]:
@@ -132,25 +112,3 @@ class RowFacts:
         for name, column in self.signals.items():
             shown = _OWN_PREFIX + name if name in taken else name
             yield column.table_column(shown, order, size)
-
-    def discarded_column(self, order: Rows, size: int) -> TableColumn:
-        present = np.ones(len(order), np.bool_)
-        return TableColumn("discarded", "flag", self.discarded.on(size)[order], present)
-
-    def tags_column(self, order: Rows, size: int) -> TableColumn:
-        """Each row's tags, sorted and joined by commas; empty where it has none."""
-        codes = np.zeros(len(order), np.int64)
-        texts = [""]
-        for tag in sorted(self.tags):
-            # Number the combinations anew after each tag, so that the codes stay small.
-            found, codes = np.unique(
-                2 * codes + self.tags[tag].on(size)[order], return_inverse=True
-            )
-            texts = [
-                f"{texts[code // 2]},{tag}".lstrip(",") if code % 2 else texts[code // 2]
-                for code in found.tolist()
-            ]
-        present = np.asarray([text != "" for text in texts], np.bool_)
-        if not len(order):
-            return TableColumn("tags", "text", codes.astype(np.int32), np.zeros(0, np.bool_))
-        return TableColumn("tags", "text", codes.astype(np.int32), present[codes], tuple(texts))

@@ -7,7 +7,7 @@ view with the instances, as people see it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -30,6 +30,7 @@ from wl_core.projection import Projection
 from wl_core.references import Reference, read_array_events
 from wl_core.row_index import SampleIndex
 from wl_core.table import Scalar, Table, TableColumn, normalise_name
+from wl_plugins.decided import DECISIONS, decisions
 from wl_plugins.instance_view import InstanceView
 from wl_plugins.row_facts import RowFacts
 
@@ -50,7 +51,7 @@ class SampleView(Projection):
 
     name: ClassVar[str] = "samples"
     version: ClassVar[int] = 2
-    kinds: ClassVar[frozenset[str]] = frozenset(
+    kinds: ClassVar[frozenset[str]] = DECISIONS | frozenset(
         {
             "values",
             "instance_values",
@@ -58,8 +59,6 @@ class SampleView(Projection):
             "metadata",
             "instances_found",
             "arrays",
-            "tagged",
-            "discarded",
             "signal_declared",
         }
     )
@@ -90,9 +89,8 @@ class SampleView(Projection):
         for group in batch.groups("arrays"):
             self._fold_arrays(batch, group)
         self._fold_metadata(batch)
-        for kind in ("tagged", "discarded"):
-            for group in batch.groups(kind):
-                self._fold_decisions(batch, group)
+        for event in decisions(batch):
+            self._fold_decision(batch, event)
         for group in batch.groups("signal_declared"):
             fields = [group.field(name) for name in ("signal", "level", "role", "log")]
             for signal, level, role, log in zip(*fields, strict=True):
@@ -135,12 +133,14 @@ class SampleView(Projection):
                 column = self._metadata.setdefault(name, CodedColumn())
                 column.put(rows, scalars, len(self.index))
 
-    def _fold_decisions(self, batch: EventBatch, group: EventGroup) -> None:
-        """Tags and discards of samples; those with annotation_ids are of instances."""
-        for event in group.singly():
-            rows = self.index.rows_of(batch, event, event.field("origin")[0])
-            if event.field("annotation_ids")[0] is None:
-                self._facts.put_decision(event, rows, len(self.index))
+    def _fold_decision(self, batch: EventBatch, event: EventGroup) -> None:
+        """Decisions on samples; those with annotation_ids are on instances."""
+        if event.kind.name in ("undone", "category_registered"):
+            self._facts.decided.take(event)
+            return
+        rows = self.index.rows_of(batch, event, event.field("origin")[0])
+        if event.field("annotation_ids")[0] is None:
+            self._facts.decided.take(event, rows)
 
     def merge(self, later: Self) -> None:
         rows = later.index.mapped_into(self.index)
@@ -217,8 +217,8 @@ class SampleView(Projection):
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Every tag that was ever put on a sample, sorted."""
-        return tuple(sorted(self._facts.tags))
+        """Every tag that was put on a sample and not undone, sorted."""
+        return tuple(sorted(self._facts.decided.tags))
 
     def value(self, origin: str, sample_id: SampleId, column: str) -> Scalar:
         """One cell, None when the sample or the column is unknown or the cell is empty.
@@ -243,9 +243,9 @@ class SampleView(Projection):
         if name == "sample_id":
             return self.index.sample_id(row)
         if name == "discarded":
-            return self._facts.discarded.cell(row)
+            return self._facts.decided.discarded.cell(row)
         if name == "tags":
-            return self._facts.tags_of(row)
+            return self._facts.decided.tags_of(row)
         times_seen, last_step, instances = self._counts()
         if name == "times_seen":
             return int(times_seen[row])
@@ -254,11 +254,34 @@ class SampleView(Projection):
 
     def _metadata_cell(self, row: int, name: str) -> Scalar:
         column = self._metadata.get(name) or self._metadata.get(name.removeprefix("metadata/"))
-        return None if column is None else column.cell(row)
+        if column is not None:
+            return column.cell(row)
+        choice = self._facts.decided.choice(name)
+        return None if choice is None else choice.cell(row)
+
+    def tags_on(self, origin: str, ids: Sequence[SampleId]) -> dict[str, list[SampleId]]:
+        """For each tag that some of these samples have, those that have it."""
+        rows = np.asarray([self.index.find(origin, one) for one in ids], np.intp)
+        found = self._facts.decided.tags_on(rows, len(self.index))
+        return {tag: [ids[at] for at in np.flatnonzero(on).tolist()] for tag, on in found.items()}
+
+    def tagged(self, tag: str) -> list[tuple[str, SampleId]]:
+        """``(origin, sample_id)`` of the samples that have the tag, in the canonical order."""
+        state = self._facts.decided.tags.get(tag)
+        return [] if state is None else self._where(state.on(len(self.index)))
+
+    def discarded(self) -> list[tuple[str, SampleId]]:
+        """``(origin, sample_id)`` of the samples that are discarded, in the canonical order."""
+        return self._where(self._facts.decided.discarded.on(len(self.index)))
+
+    def _where(self, on: npt.NDArray[np.bool_]) -> list[tuple[str, SampleId]]:
+        order = self.index.order()
+        rows = order[on[order]].tolist()
+        return [(self.index.origin(row), self.index.sample_id(row)) for row in rows]
 
     def is_discarded(self, origin: str, sample_id: SampleId) -> bool:
         """Whether the sample is discarded now."""
-        return self._facts.discarded.cell(self.index.find(origin, sample_id))
+        return self._facts.decided.discarded.cell(self.index.find(origin, sample_id))
 
     def get_ref(self, origin: str, sample_id: SampleId, field: str) -> Reference | None:
         """``(content hash, dtype, shape)`` of the sample's latest array of that field, or None."""
@@ -273,11 +296,13 @@ class SampleView(Projection):
         """The content hashes of all arrays that a sample names now."""
         return self._facts.live_refs()
 
-    def table(self) -> Table:
-        """One row per sample, in the canonical order: own columns, metadata, signals.
+    def table(self, others: Collection[str] = ()) -> Table:
+        """One row per sample, in the canonical order: own columns, categories, metadata, signals.
 
         Metadata with the name of one of the view's own columns or of a signal is shown as
-        ``metadata/<name>``, a signal with the name of an own column as ``signals/<name>``.
+        ``metadata/<name>``, a signal with the name of an own column as ``signals/<name>``, and a
+        categorical tag whose name is taken by any of these, or is among ``others``, as
+        ``tag/<name>``.
         """
         order, size = self.index.order(), len(self.index)
         metadata = (
@@ -289,7 +314,9 @@ class SampleView(Projection):
             for name, column in self._metadata.items()
         )
         signals = self._facts.signal_columns(_OWN, order, size)
-        return Table((*self._own_columns(order), *metadata, *self.as_declared(signals)))
+        taken = {*_OWN, *self._metadata, *self._facts.signals, *others}
+        chosen = self._facts.decided.choice_columns(taken, order, size)
+        return Table((*self._own_columns(order), *chosen, *metadata, *self.as_declared(signals)))
 
     def as_declared(self, signals: Iterable[TableColumn]) -> list[TableColumn]:
         """Columns of signals in the order in which the script named them, the others after."""
@@ -318,8 +345,8 @@ class SampleView(Projection):
             TableColumn("times_seen", "number", times_seen, everywhere),
             TableColumn("last_step", "number", last_step, last_step >= 0),
             TableColumn("instances", "number", instances, instances >= 0),
-            self._facts.discarded_column(order, len(order)),
-            self._facts.tags_column(order, len(order)),
+            self._facts.decided.discarded_column(order, len(order)),
+            self._facts.decided.tags_column(order, len(order)),
         )
 
 
@@ -329,7 +356,7 @@ def display_table(samples: SampleView, instances: InstanceView) -> Table:
     A sample's own value is never replaced. Signals that only instances have come after the
     samples' own. ``instances`` is how many instance rows the sample has.
     """
-    own = samples.table()
+    own = samples.table(instances.signals)
     where = instances.samples.mapped_into(samples.index, create=False)
     ranks = samples.index.ranks()
     at = np.where(where >= 0, ranks[where], -1) if len(ranks) else where

@@ -108,6 +108,25 @@ class FrameWriter:
         instances = None if annotation_ids is None else self.vector(annotation_ids)
         self.builder.add("discarded", discarded, origin, self.builder.ids(ids), instances, "me", "")
 
+    def registered(self, name: str, categories: Sequence[str]) -> None:
+        self.builder.add("category_registered", name, list(categories), "me", "")
+
+    def categorised(
+        self,
+        name: str,
+        value: str | None,
+        ids: Sequence[SampleId],
+        annotation_ids: Sequence[int] | None = None,
+        *,
+        origin: str = "train_loader",
+    ) -> None:
+        instances = None if annotation_ids is None else self.vector(annotation_ids)
+        blobs = self.builder.ids(ids), instances
+        self.builder.add("categorised", name, value, origin, *blobs, "me", "")
+
+    def undone(self, *positions: int, undone: bool = True) -> None:
+        self.builder.add("undone", list(positions), undone, "me", "")
+
     def arrays(
         self,
         field: str,

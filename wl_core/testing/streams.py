@@ -44,6 +44,8 @@ _SCALARS = (
     "1",
     "\udcff",
 )
+_CHOICES = (("weather", "rainy"), ("weather", "dry"), ("weather", None), ("discarded", "no"))
+_POSITIONS = 24  # that an undo speaks of; most streams are not much longer
 _DTYPES = ("f4", "f4", "f4", "f8", "f2", "i8", "u1", "?")
 
 
@@ -137,11 +139,25 @@ def _add_decision(rng: random.Random, builder: FrameBuilder) -> None:
         rng.choice(("me", "you")),
         rng.choice(("", "blurred")),
     )
-    if rng.random() < 0.5:
+    kind = rng.choice(("tagged", "discarded", "categorised"))
+    if kind == "tagged":
         tag = rng.choice(("hard", "rain, night", "wrong label"))
-        builder.add("tagged", tag, rng.random() < 0.6, *who)
+        builder.add(kind, tag, rng.random() < 0.6, *who)
+    elif kind == "discarded":
+        builder.add(kind, rng.random() < 0.6, *who)
     else:
-        builder.add("discarded", rng.random() < 0.6, *who)
+        builder.add(kind, *rng.choice(_CHOICES), *who)
+
+
+def _add_registered(rng: random.Random, builder: FrameBuilder) -> None:
+    name = rng.choice(_CHOICES)[0]
+    builder.add("category_registered", name, rng.sample(("rainy", "dry"), k=2), "me", "")
+
+
+def _add_undone(rng: random.Random, builder: FrameBuilder) -> None:
+    """Of decisions at any position: also of what is no decision, or not there yet."""
+    positions = rng.choices(range(_POSITIONS), k=rng.randrange(_POSITIONS))
+    builder.add("undone", positions, rng.random() < 0.6, "me", "")
 
 
 def _add_declared(rng: random.Random, builder: FrameBuilder) -> None:
@@ -158,6 +174,8 @@ _EVENTS: tuple[Callable[[random.Random, FrameBuilder], None], ...] = (
     _add_metadata,
     _add_arrays,
     _add_decision,
+    _add_registered,
+    _add_undone,
     _add_declared,
 )
 _EVENT = st.tuples(st.sampled_from(_EVENTS), st.integers(0, 2**16))
