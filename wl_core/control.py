@@ -18,7 +18,7 @@ def pause(why: str = "") -> None:
     """
     running = session()
     running.recorder.add("pause_requested", WHO, why)
-    running.pace.pause()
+    running.pace.pause(WHO, why)
 
 
 def resume(why: str = "") -> None:
@@ -38,14 +38,14 @@ def step(count: int = 1, why: str = "") -> None:
         raise UsageError(f"step: count must be at least 1, not {count}")
     running = session()
     running.recorder.add("steps_requested", count, WHO, why)
-    running.pace.step(count)
+    running.pace.step(count, WHO, why)
 
 
 def stop(why: str = "") -> None:
     """Ends the training at its next guard, by `TrainingStopped`, which ends the script in order."""
     running = session()
     running.recorder.add("stop_requested", WHO, why)
-    running.pace.stop()
+    running.pace.stop(WHO, why)
 
 
 def start_training(timeout: float | None = None) -> None:

@@ -203,12 +203,12 @@ class Session:
         """Ends the run in order. Frames of guards that are still open are committed first."""
         while self._guards:
             self.leave(None)
+        if self.pace.stopping and reason == "finished":
+            reason, error = "stopped", self.pace.stopped_by
         self.recorder.add("run_finished", reason, error)
         # This object is part of a cycle. A loader with workers that only the garbage collector
         # frees waits five seconds for them, so none may hang on it.
         self.loaders.clear()
-        if self.pace.stopping and reason == "finished":
-            reason = "stopped"
         self._recording = False
         self._commit.close()
         self.log.close()

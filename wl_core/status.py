@@ -1,4 +1,4 @@
-"""How a run is: training, paused, finished, failed or crashed. Never guessed.
+"""How a run is: training, evaluating, paused, finished, failed or crashed. Never guessed.
 
 Two facts decide: what the run said last of itself (its landmarks in the log), and whether a process
 holds the writer's lock, which the system takes back when that process ends in whatever way.
@@ -6,13 +6,23 @@ holds the writer's lock, which the system takes back when that process ends in w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from wl_core.codec import Frame
 from wl_core.directory import RunDirectory, writer_of
+from wl_core.events import WireEvent
 from wl_core.log import EventLog
+from wl_core.pace import said_by
 
-State = Literal["training", "paused", "finished", "failed", "crashed"]
+State = Literal["training", "evaluating", "paused", "finished", "failed", "crashed"]
+
+ALIVE: frozenset[State] = frozenset({"training", "evaluating", "paused"})
+
+# How many of the newest events are looked through for how far an evaluation is: few first, since it
+# tells that several times a second.
+_WINDOWS = (100, 1_000, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,37 +43,100 @@ class RunStatus:
 
 def status_of(directory: RunDirectory, log: EventLog) -> RunStatus:
     """The state of a run at this moment."""
-    alive = writer_of(directory.lock)
+    alive = writer_of(directory.lock) is not None
     last = log.last_frame()
-    since = 0.0 if last is None else last.time
-    said: tuple[str, str] | None = None
-    pid, host = None, ""
+    said, began = _last_said(log)
+    pid, host = (None, "") if began is None else (began[3], began[4])
+    state, detail = _living(log, said) if alive else _ended(said, pid)
+    return RunStatus(state, log.model_age, pid, host, 0.0 if last is None else last.time, detail)
+
+
+def _last_said(log: EventLog) -> tuple[tuple[int, WireEvent] | None, WireEvent | None]:
+    """What the run said last of itself, with the position; and how its last process began.
+
+    An evaluation that is over says nothing: the run is as it was before.
+    """
+    said: tuple[int, WireEvent] | None = None
+    evaluated = False
+    for position, event in _life(log):
+        if event[0] == "run_started":
+            return said, event
+        if event[0] == "evaluation_finished":
+            evaluated = True
+        elif event[0] == "evaluation_started" and evaluated:
+            evaluated = False
+        elif said is None:
+            said = position, event
+    return said, None
+
+
+def _life(log: EventLog) -> Iterator[tuple[int, WireEvent]]:
+    """The events that are landmarks, the newest first."""
     for frame in log.landmarks():
-        for event in reversed(frame.events):
-            if said is None and event[0] == "run_finished":
-                said = (event[2], event[3])
-            elif said is None and event[0] in ("paused", "resumed"):
-                said = (event[0], "")
-            if event[0] == "run_started":
-                pid, host = event[3], event[4]
-                said = said or ("started", "")
-                break
-        if pid is not None:
+        for offset in range(len(frame.events) - 1, -1, -1):
+            if frame.events[offset][0] in _SPEAKING:
+                yield frame.position + offset, frame.events[offset]
+
+
+_SPEAKING = frozenset(
+    {
+        "run_started",
+        "run_finished",
+        "paused",
+        "resumed",
+        "evaluation_started",
+        "evaluation_finished",
+    }
+)
+
+
+def _living(log: EventLog, said: tuple[int, WireEvent] | None) -> tuple[State, str]:
+    if said is not None:
+        position, event = said
+        if event[0] == "paused":
+            by = said_by(event[2], event[3])
+            return "paused", f"waits for resume{by and ', paused '}{by}"
+        if event[0] == "evaluation_started":
+            return "evaluating", _progress(log, position, event)
+    return "training", ""
+
+
+def _progress(log: EventLog, position: int, event: WireEvent) -> str:
+    """``test_loader (hard): 120 of 400 samples``"""
+    origin, tag, samples = event[2:5]
+    of = f" of {samples}" if samples >= 0 else ""
+    return f"{origin}{f' ({tag})' if tag else ''}: {_done(log, position)}{of} samples"
+
+
+def _done(log: EventLog, since: int) -> int:
+    """How many samples the evaluation that began there has done, as it told last."""
+    end = log.next_position
+    for window in _WINDOWS:
+        start = max(since, end - window)
+        told = [
+            event[2]
+            for frame in log.frames(start, end)
+            if isinstance(frame, Frame)
+            for event in frame.events
+            if event[0] == "evaluation_progressed" and frame.position >= since
+        ]
+        if told:
+            return int(told[-1])
+        if start == since:
             break
-    word, error = said or ("started", "")
-    state, detail = _state(alive is not None, word, error, pid)
-    return RunStatus(state, log.model_age, pid, host, since, detail)
+    return 0
 
 
-def _state(alive: bool, word: str, error: str, pid: int | None) -> tuple[State, str]:
-    if alive:
-        return ("paused", "waits for resume") if word == "paused" else ("training", "")
+def _ended(said: tuple[int, WireEvent] | None, pid: int | None) -> tuple[State, str]:
+    word, error = "", ""
+    if said is not None and said[1][0] == "run_finished":
+        _, _, word, error = said[1]
     if word == "failed":
         return "failed", error
     if word == "finished":
         return "finished", ""
     if word == "stopped":
-        return "finished", "stopped on request"
+        return "finished", f"stopped on request{error and f' ({error})'}"
     if word == "interrupted":
         return "finished", "interrupted by Ctrl-C"
     who = "the process that began it" if pid is None else f"process {pid}"

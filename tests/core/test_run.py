@@ -215,7 +215,7 @@ FORKING = """
                 lambda: step(2.0),
                 lambda: wl.save_signals({"loss": [2.0]}, [1], origin="train"),
                 lambda: wl.tag_samples([1], "child", origin="train"),
-                lambda: session.recorder.add("paused"),
+                lambda: session.recorder.add("paused", "", ""),
                 session.flush,
                 lambda: session.log.append([]),
                 reader.refresh,

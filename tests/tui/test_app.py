@@ -81,7 +81,7 @@ async def test_what_the_training_does_arrives_without_a_key(app: WlApp, nuclei: 
         (lambda run: run.finish(), "✓ finished"),
         (lambda run: run.finish("failed", "CUDA out of memory"), "✗ failed"),
         (lambda run: run.die(), "! crashed"),
-        (lambda run: run.frame(("paused",), phase="outside"), "‖ paused"),
+        (lambda run: run.frame(("paused", "", ""), phase="outside"), "‖ paused"),
     ],
 )
 async def test_states_are_told_apart_in_words_and_shape(
@@ -220,7 +220,7 @@ async def test_p_asks_for_a_pause_and_then_for_going_on(app: WlApp, nuclei: Nucl
         await wait_for_text(pilot, "● training", "tile_00")
         await pilot.press("p")
         await wait_until(pilot, lambda: "pause_requested" in kinds())
-        nuclei.frame(("paused",), phase="outside")
+        nuclei.frame(("paused", "", ""), phase="outside")
         await wait_for_text(pilot, "‖ paused")
         await pilot.press("space")
         await wait_until(pilot, lambda: "resume_requested" in kinds())

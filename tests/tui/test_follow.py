@@ -99,7 +99,7 @@ def test_no_news_come_while_nothing_is_written(follower: Follower, screen: Scree
 
 
 def test_a_long_backlog_leaves_its_tail(nuclei: NucleiRun, screen: Screen) -> None:
-    nuclei.frame(*[("paused",)] * (TAIL + 500), phase="outside")
+    nuclei.frame(*[("paused", "", "")] * (TAIL + 500), phase="outside")
     follower = Follower(lambda: open_run(nuclei.path), screen.post, interval=0.01)
     follower.start()
     screen.wait(lambda: bool(screen.news))
