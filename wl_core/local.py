@@ -81,7 +81,7 @@ class LocalViews:
             return self.view("instances").value(origin, sample_id, annotation_id, column)
         self._begin()
         for opened in self._recorder.frames:
-            self._index(self._so_far(opened), opened.indexed_events)
+            self._index(so_far(self._recorder.writer, opened), opened.indexed_events)
             opened.indexed_events = len(opened.builder.events)
         signal = normalise_name(column)
         for logged in reversed(self._logged.get((signal, origin), ())):
@@ -111,18 +111,11 @@ class LocalViews:
             if event[0] == "values":
                 self._logged[event[2], event[3]].append(_Logged(frame, event))
 
-    def _so_far(self, opened: OpenFrame) -> Frame:
-        """What an open frame holds at this moment."""
-        return Frame(
-            opened.step, 0.0, self._recorder.writer, 0, opened.phase, False,
-            opened.builder.blobs, opened.builder.events,
-        )  # fmt: skip
-
     def _fold(self) -> None:
         for opened in self._recorder.frames:
             count = len(opened.builder.events)
             if opened.folded_events < count:
-                self._waiting.append(_rest(self._so_far(opened), opened.folded_events))
+                self._waiting.append(_rest(so_far(self._recorder.writer, opened), opened.folded_events))
                 opened.folded_events = opened.indexed_events = count
         if self._waiting:
             batch = EventBatch(self._waiting, self._log.catalogue)
@@ -130,6 +123,14 @@ class LocalViews:
             self._logged.clear()
             for view in self._views.values():
                 view.fold(batch)
+
+
+def so_far(writer: bytes, opened: OpenFrame) -> Frame:
+    """What a writer's open frame holds at this moment."""
+    return Frame(
+        opened.step, 0.0, writer, 0, opened.phase, False,
+        opened.builder.blobs, opened.builder.events,
+    )  # fmt: skip
 
 
 def _rest(frame: Frame, seen: int) -> Frame:
