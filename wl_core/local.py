@@ -115,7 +115,8 @@ class LocalViews:
         for opened in self._recorder.frames:
             count = len(opened.builder.events)
             if opened.folded_events < count:
-                self._waiting.append(_rest(so_far(self._recorder.writer, opened), opened.folded_events))
+                whole = so_far(self._recorder.writer, opened)
+                self._waiting.append(_rest(whole, opened.folded_events))
                 opened.folded_events = opened.indexed_events = count
         if self._waiting:
             batch = EventBatch(self._waiting, self._log.catalogue)
