@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wl_core.arrays import pack_arrays
-from wl_core.codec import Frame, FrameBuilder, encode, pack_index
+from wl_core.codec import Frame, FrameBuilder, SampleId, encode, pack_index
 from wl_core.tail import Entry
 from wl_core.values import BatchIds, Instances
 
@@ -204,6 +204,35 @@ class Recorder:
                 b.blob(*instances.batch_idx_blob),
                 b.blob(*instances.annotation_blob),
                 b.vector(values),
+            )
+
+    def labels(self, signal: str, batch: BatchIds, values: Sequence[Any]) -> None:
+        """One text or list per sample, ``values [B]``."""
+        with self.facts() as frame:
+            b = frame.builder
+            b.add("labels", signal, batch.origin, b.blob(*batch.blob), values)
+
+    def group_values(
+        self,
+        signal: str,
+        log: bool,
+        groups: Sequence[SampleId],
+        values: npt.NDArray[Any],
+        members: BatchIds,
+        group_idx: npt.NDArray[np.integer[Any]],
+    ) -> None:
+        """One value per group, ``values [G]``; ``members[i]`` is in group ``group_idx[i]``."""
+        with self.facts() as frame:
+            b = frame.builder
+            b.add(
+                "group_values",
+                signal,
+                members.origin,
+                log,
+                b.ids(groups),
+                b.vector(values),
+                b.blob(*members.blob),
+                b.vector(pack_index(group_idx)),
             )
 
     def step_values(self, values: dict[str, float]) -> None:

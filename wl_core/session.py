@@ -85,6 +85,7 @@ class Session:
         self._guards: list[bool] = []
         self.handover = Handover(self.recorder)
         self._declared: set[str] = set()
+        self.value_kinds: dict[str, str] = {}  # of signals: number, label, group; see `labels`
         self.recorder.add(
             "run_started",
             secrets.token_hex(8),

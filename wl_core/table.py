@@ -7,17 +7,19 @@ view keeps its columns (`wl_core.columns`) is its own business.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from wl_core.errors import UnknownNameError, nearest
 
-ColumnKind = Literal["number", "text", "flag"]
-Scalar = float | int | bool | str | None
+ColumnKind = Literal["number", "text", "flag", "list"]
+Scalar: TypeAlias = float | int | bool | str | None
+Cell: TypeAlias = Scalar | list[Scalar]
 
 
 def normalise_name(name: str) -> str:
@@ -28,49 +30,82 @@ def normalise_name(name: str) -> str:
     return name
 
 
+def list_key(elements: Sequence[Scalar]) -> tuple[tuple[int, Any], ...]:
+    """What a list is sorted and compared by: equal for equal lists, whatever is among them.
+
+    1 and 1.0 are one element, ``True`` and ``"1"`` are others; NaN equals itself and comes after
+    all numbers.
+    """
+    return tuple(_element_key(element) for element in elements)
+
+
+def _element_key(element: Scalar) -> tuple[int, Any]:
+    if isinstance(element, bool):
+        return 0, element
+    if isinstance(element, str):
+        return 3, element
+    is_nan = isinstance(element, float) and math.isnan(element)
+    return (2, 0) if is_nan else (1, element)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TableColumn:
     """One column of a table, length ``[n]``.
 
     ``values`` is a float or integer array for ``number``, a bool array for ``flag`` and an int32
-    array of indices into ``categories`` for ``text``. Where ``present`` is False the cell is
-    empty, whatever ``values`` holds there; a NaN in a present cell was recorded as a NaN.
-    ``aggregated`` (or None for "nowhere") is True where the cell was empty on the sample's own row
-    and shows its instances' mean, or their first text.
+    array of indices into ``categories`` for ``text`` and ``list``; the categories are texts, or
+    tuples of texts, numbers and bools. Where ``present`` is False the cell is empty, whatever
+    ``values`` holds there; a NaN in a present cell was recorded as a NaN. ``aggregated`` (or None
+    for "nowhere") is True where the cell was empty on the sample's own row and shows its
+    instances' mean, or their first text.
     """
 
     name: str
     kind: ColumnKind
     values: npt.NDArray[Any]
     present: npt.NDArray[np.bool_]
-    categories: Sequence[str] = ()
+    categories: Sequence[Any] = ()
     aggregated: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.present)
 
-    def cell(self, row: int) -> Scalar:
+    @property
+    def is_coded(self) -> bool:
+        """Whether ``values`` are indices into ``categories``."""
+        return self.kind in ("text", "list")
+
+    def cell(self, row: int) -> Cell:
         """The value of one row as a plain Python value, None when the cell is empty."""
         if not self.present[row]:
             return None
-        if self.kind == "text":
-            return self.categories[int(self.values[row])]
-        value: Scalar = self.values[row].item()
-        return value
+        value: Cell = self.values[row].item()
+        if self.is_coded:
+            value = self.categories[int(self.values[row])]
+        return list(value) if isinstance(value, tuple) else value
 
     def is_aggregated(self, row: int) -> bool:
         return self.aggregated is not None and bool(self.aggregated[row])
 
     def sort_key(self) -> npt.NDArray[Any]:
-        """An array ``[n]`` that sorts as the column does; the rank of the text for ``text``."""
-        if self.kind != "text":
+        """An array ``[n]`` that sorts as the column does; the category's rank where it is coded.
+
+        Lists are sorted by their first element, then their second, …; the shorter of two that
+        begin alike comes first. Among elements bools come before numbers, numbers before text.
+        """
+        if not self.is_coded:
             return self.values
-        rank = np.empty(max(1, len(self.categories)), np.int32)
-        rank[np.argsort(np.asarray(self.categories, dtype=np.str_), kind="stable")] = (
-            np.arange(len(self.categories), dtype=np.int32) if self.categories else 0
-        )
+        rank = np.zeros(max(1, len(self.categories)), np.int32)
+        if self.categories:
+            rank[self._sorted_categories()] = np.arange(len(self.categories), dtype=np.int32)
         key: npt.NDArray[np.int32] = rank[np.clip(self.values, 0, None)]
         return key
+
+    def _sorted_categories(self) -> npt.NDArray[np.intp]:
+        if self.kind == "text":
+            return np.argsort(np.asarray(self.categories, dtype=np.str_), kind="stable")
+        keys = [list_key(category) for category in self.categories]
+        return np.asarray(sorted(range(len(keys)), key=keys.__getitem__), np.intp)
 
     def order(self, *, descending: bool = False) -> npt.NDArray[np.intp]:
         """Row numbers in sorted order, stable; empty and NaN cells come last either way."""
@@ -128,6 +163,6 @@ class Table:
     def take(self, rows: npt.NDArray[np.intp]) -> Table:
         return Table(tuple(column.take(rows) for column in self.columns))
 
-    def row(self, row: int) -> dict[str, Scalar]:
+    def row(self, row: int) -> dict[str, Cell]:
         """One row as ``{column: value}`` with empty cells left out."""
         return {c.name: c.cell(row) for c in self.columns if c.present[row]}

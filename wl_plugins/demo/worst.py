@@ -67,8 +67,8 @@ def scored_instances(run: Run) -> Iterator[Scored]:
         )
         for split in _SPLITS:
             dice, bce = row.get(f"{split}_dice/instance"), row.get(f"{split}_bce/instance")
-            if dice is not None and bce is not None:
+            if isinstance(dice, float) and isinstance(bce, float):
                 assert isinstance(annotation_id, int)
                 mask = run.instance_arrays(origin, sample)[annotation_id]["target"]
                 name = CLASS_NAMES[int(np.asarray(mask).max())]
-                yield Scored(origin, sample, annotation_id, name, float(dice), float(bce))
+                yield Scored(origin, sample, annotation_id, name, dice, bce)
