@@ -21,6 +21,7 @@ DARK = Theme(
     panel="#1F2832",
     variables={
         "state-training": "#3FC79A",
+        "state-evaluating": "#3FC79A",
         "state-paused": YELLOW,
         "state-finished": SKY_BLUE,
         "state-failed": "#FF7A5C",

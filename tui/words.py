@@ -11,6 +11,7 @@ from wl_core.codec import Event
 
 STATE_SYMBOLS: Mapping[str, str] = {
     "training": "●",
+    "evaluating": "◆",
     "paused": "‖",
     "finished": "✓",
     "failed": "✗",

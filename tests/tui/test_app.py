@@ -82,6 +82,14 @@ async def test_what_the_training_does_arrives_without_a_key(app: WlApp, nuclei: 
         (lambda run: run.finish("failed", "CUDA out of memory"), "✗ failed"),
         (lambda run: run.die(), "! crashed"),
         (lambda run: run.frame(("paused", "", ""), phase="outside"), "‖ paused"),
+        (
+            lambda run: run.frame(
+                ("evaluation_started", "test_loader", "hard", 40, -1),
+                ("evaluation_progressed", 7),
+                phase="outside",
+            ),
+            "◆ evaluating",
+        ),
     ],
 )
 async def test_states_are_told_apart_in_words_and_shape(

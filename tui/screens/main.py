@@ -261,7 +261,7 @@ class MainScreen(RunScreen):
             return
         if self._news.status.state == "paused":
             self._tell_run(commands.request_resume, "asked the training to go on")
-        elif self._news.status.state == "training":
+        elif self._news.status.state in ("training", "evaluating"):
             self._tell_run(commands.request_pause, "asked the training to pause")
         else:
             self.notify(f"the run is {self._news.status.state}: nothing to pause")
