@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wl_core.arrays import ArrayProxy as ArrayProxy
+    from wl_core.checkpointing import Restored as Restored
+    from wl_core.checkpointing import checkpoint as checkpoint
+    from wl_core.checkpointing import model_age as model_age
+    from wl_core.checkpointing import restore as restore
     from wl_core.control import pause as pause
     from wl_core.control import resume as resume
     from wl_core.control import start_training as start_training
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from wl_core.curation import tag_samples as tag_samples
     from wl_core.directory import find_run as find_run
     from wl_core.directory import list_runs as list_runs
+    from wl_core.errors import CheckpointWarning as CheckpointWarning
     from wl_core.errors import RecordingStoppedWarning as RecordingStoppedWarning
     from wl_core.errors import SignalFailedWarning as SignalFailedWarning
     from wl_core.errors import SignalShapeError as SignalShapeError
@@ -45,8 +50,10 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "ArrayProxy": "arrays",
+    "CheckpointWarning": "errors",
     "Filter": "filters",
     "RecordingStoppedWarning": "errors",
+    "Restored": "checkpointing",
     "Run": "run",
     "SignalContext": "signals",
     "SignalFailedWarning": "errors",
@@ -54,6 +61,7 @@ _WHERE = {
     "Table": "table",
     "TrainingStopped": "errors",
     "WlError": "errors",
+    "checkpoint": "checkpointing",
     "compute_signals": "static",
     "discard_samples": "curation",
     "find_run": "directory",
@@ -63,8 +71,10 @@ _WHERE = {
     "hookimpl": "hookspecs",
     "keep_serving": "serving",
     "list_runs": "directory",
+    "model_age": "checkpointing",
     "open_run": "run",
     "pause": "control",
+    "restore": "checkpointing",
     "resume": "control",
     "save_instance_signals": "save",
     "save_signals": "save",

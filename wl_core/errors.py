@@ -140,6 +140,10 @@ class RecordingStoppedWarning(UserWarning):
     """Given once when the disk refuses: training goes on, nothing more is recorded."""
 
 
+class CheckpointWarning(UserWarning):
+    """Given when a model cannot be saved, or a saved one is damaged and the one before is tried."""
+
+
 class TailLeftWarning(UserWarning):
     """Given when a run is opened and the disk refuses what a killed training left in its tails.
 
@@ -149,6 +153,12 @@ class TailLeftWarning(UserWarning):
 
 class SignalFailedWarning(UserWarning):
     """Given once per signal whose function raised; the traceback is in the log."""
+
+
+class SettingRefusedWarning(UserWarning):
+    """Given when an edit that nobody waits for cannot be done: of the watched file, of the script's
+    own mapping, or of a run that is continued. The values are as they were.
+    """
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -23,16 +23,18 @@ from typing import TYPE_CHECKING, Any
 from wl_core.arrays import ArrayStore
 from wl_core.codec import Frame
 from wl_core.commit import GroupCommit, recover
-from wl_core.decisions import Discards
+from wl_core.decisions import Categories, Discards
 from wl_core.directory import RunDirectory, WriterLock, new_run_path
 from wl_core.errors import DetachedRunError, LogWriteError, RecordingStoppedWarning, UsageError
 from wl_core.handover import Handover
 from wl_core.local import LocalViews
 from wl_core.log import EventLog
+from wl_core.model_checkpoints import ModelCheckpoints
 from wl_core.pace import Pace
 from wl_core.plugins import load_plugins
 from wl_core.recorder import OpenFrame, Recorder
 from wl_core.requests import Request, Requests
+from wl_core.settings import Settings
 from wl_core.tail import Entry
 
 if TYPE_CHECKING:
@@ -74,12 +76,19 @@ class Session:
         self.requests = Requests(self.recorder)
         self.pace = Pace(self.recorder, self.requests, self.obey)
         self.discards = Discards()
-        self.requests.on("discarded", self.discards.apply, lasting=True)
-        self.requests.on("undone", self._undo)
+        self.categories = Categories()
+        self.requests.on("discarded", self._discard)
+        self.requests.on("category_registered", self.categories.apply)
+        self.requests.on("undone", lambda _: self.recount())
         self.loaders: dict[str, TrackedLoader] = {}
         self.models: dict[str, Any] = {}
         self.optimizers: dict[str, Any] = {}
         self.at_step_end: list[Callable[[], dict[str, float]]] = []
+        self.at_obey: list[Callable[[], None]] = []
+        self.settings = Settings(self.recorder, self.pace, self.at_obey)
+        self.requests.on("hyperparameters", self.settings.obey)
+        self.after_guard: list[Callable[[], None]] = []  # called once a guard's frame is recorded
+        self.model_checkpoints = ModelCheckpoints(self)
         if last is not None:
             self._resume()
         self._guards: list[bool] = []
@@ -99,7 +108,8 @@ class Session:
         """What was decided before this process began still holds; only a pause has ended."""
         for frame in self.log.decisions():
             self.requests.obey_again(frame)
-        self.discards.rebuild(self.log.decisions())
+        self.recount()
+        self.settings.remember(self.log.decisions())
 
     # -- the recorder's two ends ---------------------------------------------
 
@@ -144,6 +154,8 @@ class Session:
         finally:
             self.handover.leave()
             self.recorder.end()
+        for job in self.after_guard:
+            job()
 
     def _conclude(self, error: BaseException | None) -> None:
         frame = self.recorder.current
@@ -177,11 +189,21 @@ class Session:
         for frame in self.log.foreign_frames(self.writer):
             self.views.add(frame)
             self.requests.obey(frame)
+        for job in self.at_obey:
+            job()
 
-    def _undo(self, _: Request) -> None:
+    def _discard(self, request: Request) -> None:
+        """Between own decisions and one of another process the log alone knows the order."""
+        if self.discards.ahead:
+            self.recount()
+        else:
+            self.discards.apply(request)
+
+    def recount(self) -> None:
         """What is undone may lie anywhere in the log, also among what is not committed yet."""
         self._flush_for_views()
         self.discards.rebuild(self.log.decisions())
+        self.categories.rebuild(self.log.decisions())
 
     # -- the end ---------------------------------------------------------------------
 
