@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from torch.utils.data import Dataset, IterableDataset, default_collate
+import torch
+from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
 from wl_core.codec import SampleId
 from wl_core.watch.items import ID_KEYS, TARGET_KEYS, Item, first_of, is_scalar, plain, take_apart
+from wl_core.watch.packing import pack
+from wl_core.watch.sampling import Discarded
 
 
 @dataclass(slots=True)
@@ -25,6 +28,7 @@ class Collated:
     indices: list[int | None]
     metadata: list[dict[str, Any]]
     counts: list[int] | None
+    packed: torch.Tensor | None = None  # a stream's items, from a worker, see `packing`
 
     def pin_memory(self) -> Collated:
         from torch.utils.data._utils.pin_memory import pin_memory
@@ -56,30 +60,55 @@ class IndexedIterable(IterableDataset[tuple[None, Any]]):
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
+        self._discarded: Discarded | None = None
+        self._hashed = False
+
+    def leave_out(self, discarded: Discarded, *, hashed: bool) -> None:
+        """Skips these samples in the main process; ``hashed`` as for `take_apart`."""
+        self._discarded, self._hashed = discarded, hashed
 
     def __iter__(self) -> Iterator[tuple[None, Any]]:
-        return ((None, item) for item in self.dataset)
+        items = iter(self.dataset)
+        # A worker would not learn of what is discarded and restored later.
+        if self._discarded is not None and get_worker_info() is None:
+            items = self._discarded.streamed(items, self._id_of)
+        return ((None, item) for item in items)
+
+    def _id_of(self, item: Any) -> SampleId:
+        return take_apart(item, None, hashed=self._hashed).id
+
+    def __len__(self) -> int:
+        return len(self.dataset)
 
 
 class Collate:
     """Runs the user's collate on the user's items, and gathers what is known of them.
 
     ``with_ids`` gives ``(x, id, y)`` to the collate for a data set that returns ``(x, y)``, so
-    that the batch bears the ids.
+    that the batch bears the ids. ``packing`` sends a worker's items along with their batch: those
+    of a stream cannot be read again when one of them has to be left out of it.
     """
 
     def __init__(
-        self, collate: Callable[[list[Any]], Any], *, with_ids: bool, hashed: bool
+        self,
+        collate: Callable[[list[Any]], Any],
+        *,
+        with_ids: bool,
+        hashed: bool,
+        packing: bool = False,
     ) -> None:
         self.collate = collate
         self.with_ids = with_ids
         self.hashed = hashed
+        self.packing = packing
 
     @property
     def is_default(self) -> bool:
         return self.collate is default_collate
 
     def __call__(self, pairs: list[tuple[int | None, Any]]) -> Collated:
+        # Before the collate, which may change the items in place.
+        packed = pack(pairs) if self.packing and get_worker_info() is not None else None
         items = [item for _, item in pairs]
         known = [take_apart(item, index, hashed=self.hashed) for index, item in pairs]
         if self.with_ids:
@@ -91,6 +120,7 @@ class Collate:
             [index for index, _ in pairs],
             [plain_metadata(one) for one in known],
             self._counts(batch, items, known),
+            packed,
         )
 
     def _counts(self, batch: Any, items: list[Any], known: list[Item]) -> list[int] | None:

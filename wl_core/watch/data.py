@@ -20,6 +20,10 @@ _LOADER_OPTIONS = (
     "sampler", "batch_sampler", "pin_memory", "drop_last", "timeout", "worker_init_fn",
     "multiprocessing_context", "generator", "prefetch_factor", "persistent_workers",
 )  # fmt: skip
+_NO_BATCHES = (
+    "batch_size=None hands over what the data set made, so wl cannot tell samples apart: give it a"
+    " batch_size, or pass batch_ids= yourself"
+)
 
 
 def watch_data(
@@ -27,7 +31,7 @@ def watch_data(
     *,
     name: str | None = None,
     loader_name: str | None = None,
-    batch_size: int = 1,
+    batch_size: int | None = 1,
     shuffle: bool = False,
     num_workers: int = 0,
     collate_fn: Callable[[list[Any]], Any] | None = None,
@@ -46,7 +50,9 @@ def watch_data(
             ``batch_sampler``, ``pin_memory``, ``drop_last``, ``timeout``, ``worker_init_fn``,
             ``multiprocessing_context``, ``generator``, ``prefetch_factor``,
             ``persistent_workers``. Not for a DataLoader.
-        is_training: the model learns from it.
+        is_training: the model learns from it, so that its batches leave out what is discarded, at
+            once: batches that workers made ahead are made again of what is left. ``len`` stays
+            that of the whole data.
         preload_labels: read ids, metadata and instance counts of all samples now.
         compute_hash: know the samples of a data set that has no ids by a hash of their data, not
             by their index.
@@ -105,10 +111,7 @@ def watch_data(
 
 def _track(loader: DataLoader[Any], hashed: bool) -> DataLoader[Any]:
     if loader.batch_size is None and loader.batch_sampler is None:
-        raise UsageError(
-            "a DataLoader with batch_size=None hands over what the data set made, so wl cannot tell"
-            " samples apart: give it a batch_size, or pass batch_ids= yourself"
-        )
+        raise UsageError(f"a DataLoader with {_NO_BATCHES}")
     tracked = copy.copy(loader)
     iterable = isinstance(loader.dataset, IterableDataset)
     wrapped = IndexedIterable(loader.dataset) if iterable else IndexedDataset(loader.dataset)
@@ -122,11 +125,13 @@ def _build(
     dataset: Any,
     hashed: bool,
     collate: Callable[[list[Any]], Any] | None,
-    batch_size: int,
+    batch_size: int | None,
     shuffle: bool,
     num_workers: int,
     options: dict[str, Any],
 ) -> DataLoader[Any]:
+    if batch_size is None:
+        raise UsageError(f"a loader with {_NO_BATCHES}")
     iterable = isinstance(dataset, IterableDataset)
     if "batch_sampler" in options:
         sizes: dict[str, Any] = {}

@@ -1,27 +1,27 @@
 """TrackedLoader: a loader whose batches are known by sample.
 
-What is gathered of a batch is `collate`'s; here the main process records it, and reads single items
-for signals that ask for them.
+What is gathered of a batch is `collate`'s; here the main process hands it over and records it.
+Which samples a pass gives is `sampling`'s and `remake`'s, reading single items `reading`'s.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from wl_core.codec import SampleId
-from wl_core.errors import UnknownNameError, UsageError
+from wl_core.errors import UsageError
 from wl_core.session import Session, current_session, session
 from wl_core.values import BatchIds
-from wl_core.watch.collate import Collated, lists_of_arrays, plain_metadata
-from wl_core.watch.items import Item, take_apart
+from wl_core.watch.collate import Collated, IndexedIterable, lists_of_arrays, plain_metadata
+from wl_core.watch.items import Item
+from wl_core.watch.reading import Reader, random_state_kept
+from wl_core.watch.remake import training_pass
+from wl_core.watch.sampling import PassSampler
 
 _SAMPLES_A_FRAME = 256
 
@@ -40,11 +40,10 @@ class TrackedLoader:
     def __init__(
         self, loader: DataLoader[Any], dataset: Any, origin: str, *, is_training: bool, hashed: bool
     ) -> None:
+        self._endless: Iterator[Collated] | None = None
+        self._reader = Reader(dataset, origin, hashed=hashed)
+        self._discarded = self._reader.discarded
         self._loader = loader
-        self._endless: Iterator[Any] | None = None
-        self._hashed = hashed
-        self._index: dict[SampleId, int] = {}
-        self._indexed_all = False
         self._told: dict[SampleId, int] = {}
         self._counted: dict[SampleId, int] = {}
         self._told_to: bytes | None = None  # the session that knows what `_told` says
@@ -52,6 +51,21 @@ class TrackedLoader:
         self.origin = origin
         self.is_training = is_training
         self.batch_ids: list[SampleId] | None = None
+        self._sampler = self._prepare(loader, hashed=hashed)
+
+    def _prepare(self, loader: DataLoader[Any], *, hashed: bool) -> PassSampler:
+        """Puts in what can leave out discarded samples and change the batch size."""
+        stream = loader.dataset if isinstance(loader.dataset, IndexedIterable) else None
+        if stream is not None and self.is_training:
+            stream.leave_out(self._discarded, hashed=hashed)
+            collate: Any = loader.collate_fn
+            collate.packing = True
+        leaves_out = self.is_training and stream is None
+        sampler = PassSampler(
+            loader.batch_sampler, self._discarded if leaves_out else None, loader.batch_size
+        )
+        object.__setattr__(loader, "batch_sampler", sampler)  # DataLoader forbids plain assignment
+        return sampler
 
     def __getattr__(self, name: str) -> Any:
         """What else a DataLoader has: ``batch_size``, ``sampler``, ``generator``, …"""
@@ -59,12 +73,33 @@ class TrackedLoader:
             raise AttributeError(name)
         return getattr(self._loader, name)
 
+    @property
+    def batch_sampler(self) -> Any:
+        """The DataLoader's own, as the script made it."""
+        return self._sampler.own
+
+    def set_batch_size(self, size: int) -> None:
+        """Batches have that size from the next pass on, also of ``next(loader)``.
+
+        Raises:
+            RefusedError: no positive integer, or the script's own batch sampler makes the batches.
+        """
+        self._sampler.resize(size)
+        object.__setattr__(self._loader, "batch_size", size)
+        self._loader._IterableDataset_len_called = None  # what it said was of the former size
+
     def __len__(self) -> int:
+        """How many batches a pass has; fewer when samples are discarded."""
         return len(self._loader)
+
+    def _pass(self) -> Iterator[Collated]:
+        if self.is_training:
+            return training_pass(self._loader, self._discarded)
+        return iter(self._loader)
 
     def __iter__(self) -> Iterator[Any]:
         batch = None
-        for collated in self._loader:
+        for collated in self._pass():
             batch = self._hand(collated)
             yield collated.batch
         running = current_session()
@@ -73,10 +108,10 @@ class TrackedLoader:
 
     def __next__(self) -> Any:
         if self._endless is None:
-            self._endless = iter(self._loader)
+            self._endless = self._pass()
         collated = next(self._endless, None)
         if collated is None:
-            self._endless = iter(self._loader)
+            self._endless = self._pass()
             collated = next(self._endless, None)
             if collated is None:
                 self._endless = None
@@ -93,7 +128,7 @@ class TrackedLoader:
         self.batch_ids = list(collated.ids)
         for one, index in zip(collated.ids, collated.indices, strict=True):
             if index is not None:
-                self._index[one] = index
+                self._discarded.learn(one, index)
         running = current_session()
         if running is not None:
             running.handover.hand(batch)
@@ -133,14 +168,14 @@ class TrackedLoader:
 
     def knows(self, ids: Iterable[SampleId]) -> bool:
         """Whether all of these samples have been met in this data set."""
-        return all(one in self._index for one in ids)
+        return all(one in self._reader.index_of for one in ids)
 
     def instance_counts(self, ids: list[SampleId]) -> list[int] | None:
         """How many instances each of these samples had when it was last handed over, if known."""
         counts = [self._counted.get(one) for one in ids]
         return None if None in counts else [count for count in counts if count is not None]
 
-    # -- a look at the data ----------------------------------------------------
+    # -- reading without training ----------------------------------------------
 
     def pass_over(self, ids: Iterable[SampleId] | None = None) -> Iterator[Any]:
         """One pass over the data set in its order, or over these samples, for an evaluation.
@@ -157,9 +192,10 @@ class TrackedLoader:
             UnknownNameError: the data set has no such sample.
         """
         pairs, before = self._pairs(ids), self.batch_ids
+        size = self.batch_size or getattr(self.batch_sampler, "batch_size", 1)
         try:
-            while held := self._some_of(pairs):
-                with _random_state_kept():
+            while held := list(islice(pairs, size)):
+                with random_state_kept():
                     collated = self._loader.collate_fn(held)
                 batch = self._hand(collated, counted=False)
                 yield collated.batch
@@ -169,49 +205,28 @@ class TrackedLoader:
         finally:
             self.batch_ids = before
 
+    def _pairs(self, ids: Iterable[SampleId] | None) -> Iterator[tuple[int | None, Any]]:
+        pairs = self._reader.pairs(ids)
+        if ids is not None or not self.is_training:
+            return pairs
+        self._discarded.follow()
+        gone = self._discarded.ids
+        return (pair for pair in pairs if self._reader.id_of(*pair) not in gone)
+
     def length_of_pass(self, ids: Iterable[SampleId] | None = None) -> int | None:
         """How many samples `pass_over` will give; None for a stream of unknown length."""
         if ids is not None:
             return len(set(ids))
-        return len(self.dataset) if hasattr(self.dataset, "__len__") else None
-
-    def _pairs(self, ids: Iterable[SampleId] | None) -> Iterator[tuple[int | None, Any]]:
-        """The items and their indices."""
-        wanted = None if ids is None else dict.fromkeys(ids)
-        if isinstance(self.dataset, IterableDataset):
-            for item in self.dataset:
-                own = take_apart(item, None, hashed=self._hashed).id
-                if wanted is None or own in wanted:
-                    yield None, item
-            return
-        indices = range(len(self.dataset)) if wanted is None else map(self._index_of, wanted)
-        for index in indices:
-            yield index, self.dataset[index]
-
-    def _some_of(self, pairs: Iterator[Any]) -> list[Any]:
-        size = self.batch_size or getattr(self._loader.batch_sampler, "batch_size", 1)
-        with _random_state_kept():
-            return list(islice(pairs, size))
-
-    # -- reading single items ------------------------------------------------
+        if not hasattr(self.dataset, "__len__"):
+            return None
+        if not self.is_training:
+            return len(self.dataset)
+        self._discarded.follow()
+        return max(0, len(self.dataset) - len(self._discarded.ids))
 
     def items(self) -> Iterator[Item]:
         """Every item of the data set, in its order; none counts as seen by the model."""
-        if isinstance(self.dataset, IterableDataset):
-            yield from self._streamed()
-            return
-        for index in range(len(self.dataset)):
-            yield self._item_at(index)
-        self._indexed_all = True
-
-    def _streamed(self) -> Iterator[Item]:
-        items, end = iter(self.dataset), object()
-        while True:
-            with _random_state_kept():
-                item = next(items, end)
-            if item is end:
-                return
-            yield take_apart(item, None, hashed=self._hashed)
+        return self._reader.items()
 
     def item(self, sample_id: SampleId) -> Item:
         """One item by its id, read from the data set.
@@ -219,25 +234,7 @@ class TrackedLoader:
         Raises:
             UnknownNameError: the data set has no such item.
         """
-        if isinstance(self.dataset, IterableDataset):
-            for item in self._streamed():
-                if item.id == sample_id:
-                    return item
-            raise UnknownNameError(f"{self.origin!r} has no sample {sample_id!r}")
-        return self._item_at(self._index_of(sample_id))
-
-    def _index_of(self, sample_id: SampleId) -> int:
-        if sample_id not in self._index and not self._indexed_all:
-            any(item.id == sample_id for item in self._labels())
-        if sample_id not in self._index:
-            raise UnknownNameError(f"{self.origin!r} has no sample {sample_id!r}")
-        return self._index[sample_id]
-
-    def _item_at(self, index: int) -> Item:
-        with _random_state_kept():
-            item = take_apart(self.dataset[index], index, hashed=self._hashed)
-        self._index[item.id] = index
-        return item
+        return self._reader.item(sample_id)
 
     def preload(self) -> None:
         """Tells the run of every sample before the first step: ids, metadata, instance counts.
@@ -246,26 +243,13 @@ class TrackedLoader:
         """
         running = session()
         held: list[Item] = []
-        for item in self._labels():
+        for item in self._reader.labels():
             held.append(item)
             if len(held) == _SAMPLES_A_FRAME:
                 self._register(running, held)
                 held = []
         if held:
             self._register(running, held)
-
-    def _labels(self) -> Iterator[Item]:
-        """The items without their images, where the data set can leave those out."""
-        partly = getattr(self.dataset, "get_items", None)
-        if partly is None or self._hashed:
-            yield from self.items()
-            return
-        for index in range(len(self.dataset)):
-            with _random_state_kept():
-                item = take_apart(partly(index, include_image=False), index)
-            self._index[item.id] = index
-            yield item
-        self._indexed_all = True
 
     def _register(self, running: Session, held: list[Item]) -> None:
         batch = BatchIds(self.origin, [item.id for item in held])
@@ -280,15 +264,3 @@ class TrackedLoader:
 
 def _some(mask: Any) -> bool:
     return bool(np.asarray(mask).any())
-
-
-@contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Reading an item that augments itself must not change what the training draws next."""
-    own, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            random.setstate(own)
-            np.random.set_state(numpy_state)
