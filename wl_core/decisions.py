@@ -1,17 +1,15 @@
-"""Which decisions count: those of the log that were not undone, and what they discard.
+"""What the training must know of the decisions that count: discards and categories.
 
 `SampleView` and `InstanceView` fold the same events for readers; here the training process keeps
-what it must obey in every step.
+what it must know in every step. Which decision is undone by which is `undoing`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from wl_core.codec import Frame, SampleId
 from wl_core.requests import Request, requests_of
-
-CURATION = frozenset({"tagged", "discarded", "category_registered", "categorised"})
 
 
 def undone_positions(frames: Iterable[Frame]) -> set[int]:
@@ -25,15 +23,47 @@ def undone_positions(frames: Iterable[Frame]) -> set[int]:
     return undone
 
 
+def _counting(frames: Iterable[Frame], kind: str) -> Iterator[Request]:
+    """The events of that kind that were not undone."""
+    held = list(frames)
+    undone = undone_positions(held)
+    for frame in held:
+        for request in requests_of(frame):
+            if request.kind.name == kind and request.position not in undone:
+                yield request
+
+
+def tagged_samples(frames: Iterable[Frame], origin: str, tag: str) -> list[SampleId]:
+    """The samples of that origin that have the tag, in the order in which they got it."""
+    held = list(frames)
+    undone = undone_positions(held)
+    found: dict[SampleId, None] = {}
+    for request in (one for frame in held for one in requests_of(frame)):
+        if request.kind.name != "tagged" or request.position in undone:
+            continue
+        if (request.field("tag"), request.field("origin")) != (tag, origin):
+            continue
+        if request.field("annotation_ids") is not None:
+            continue
+        for one in request.ids():
+            if request.field("add"):
+                found[one] = None
+            else:
+                found.pop(one, None)
+    return list(found)
+
+
 class Discards:
     """The samples and instances that are discarded now: ``(origin, sample_id, annotation_id)``.
 
     ``keys`` is replaced when it changes, never changed in place: who has compared it by identity
-    knows that nothing happened.
+    knows that nothing happened. ``ahead`` says that it holds what this process decided itself, of
+    which it does not know yet between which decisions of others the log has put it.
     """
 
     def __init__(self) -> None:
         self.keys: frozenset[tuple[str, SampleId, int]] = frozenset()
+        self.ahead = False
 
     def apply(self, request: Request) -> None:
         """Takes in one ``discarded`` event."""
@@ -56,10 +86,30 @@ class Discards:
 
     def rebuild(self, frames: Iterable[Frame]) -> None:
         """Starts anew from all decisions of the log, after one of them was undone."""
-        held = list(frames)
-        undone = undone_positions(held)
-        self.keys = frozenset()
-        for frame in held:
-            for request in requests_of(frame):
-                if request.kind.name == "discarded" and request.position not in undone:
-                    self.apply(request)
+        fresh = Discards()
+        for request in _counting(frames, "discarded"):
+            fresh.apply(request)
+        self.ahead = False
+        if fresh.keys != self.keys:
+            self.keys = fresh.keys
+
+
+class Categories(dict[str, tuple[str, ...]]):
+    """The categorical tags by name, and the categories that each has now."""
+
+    @classmethod
+    def of(cls, frames: Iterable[Frame]) -> Categories:
+        """Those of a log."""
+        found = cls()
+        found.rebuild(frames)
+        return found
+
+    def rebuild(self, frames: Iterable[Frame]) -> None:
+        """Starts anew from all decisions of the log."""
+        self.clear()
+        for request in _counting(frames, "category_registered"):
+            self.apply(request)
+
+    def apply(self, request: Request) -> None:
+        """Takes in one ``category_registered`` event."""
+        self[request.field("name")] = tuple(request.field("categories"))

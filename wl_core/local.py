@@ -58,19 +58,32 @@ class LocalViews:
         self._waiting: list[Frame] = []
         self._logged: defaultdict[tuple[str, str], list[_Logged]] = defaultdict(list)
         self._from = 0
+        self._next = 0
 
     def add(self, frame: Frame, opened: OpenFrame | None = None) -> None:
         """A frame was committed: by this process, which had it ``opened``, or by another one."""
         if not self._views or 0 <= frame.position < self._from:
             return
+        if any(event[0] == "undone" for event in frame.events):
+            self._forget()
+            return
         folded, indexed = (opened.folded_events, opened.indexed_events) if opened else (0, 0)
-        self._waiting.append(_rest(frame, folded))
+        self._wait(frame, folded)
         self._index(frame, indexed)
         if len(self._waiting) >= _WAITING_FRAMES:
             self._fold()
 
+    def _forget(self) -> None:
+        """An undo speaks of positions, which frames get in the log alone: it is folded anew."""
+        self._views.clear()
+        self._waiting.clear()
+        self._logged.clear()
+        for opened in self._recorder.frames:
+            opened.folded_events = opened.indexed_events = 0
+
     def view(self, name: str) -> Any:
         """The view of that name with everything that this process knows folded in."""
+        self._recorder.settle()
         self._begin()
         self._fold()
         return self._views[name]
@@ -79,6 +92,7 @@ class LocalViews:
         """One cell: a number, text, a bool, or None when it is empty or there is no such sample."""
         if annotation_id:
             return self.view("instances").value(origin, sample_id, annotation_id, column)
+        self._recorder.settle()
         self._begin()
         for opened in self._recorder.frames:
             self._index(so_far(self._recorder.writer, opened), opened.indexed_events)
@@ -100,7 +114,7 @@ class LocalViews:
         classes = {kind.name: kind for _, kind in projections(load_plugins())}
         self._views = {name: classes[name]() for name in _NAMES}
         self._flush()
-        self._from = self._log.next_position
+        self._from = self._next = self._log.next_position
         whole = (f for f in self._log.frames(0, self._from) if isinstance(f, Frame))
         for batch in batches(whole, self._log.catalogue):
             for view in self._views.values():
@@ -111,12 +125,25 @@ class LocalViews:
             if event[0] == "values":
                 self._logged[event[2], event[3]].append(_Logged(frame, event))
 
+    def _wait(self, frame: Frame, seen: int) -> None:
+        """Keeps a frame without its first events; blobs are indexed, so they stay.
+
+        It gets a position, though not that of the log, because views order decisions by it.
+        """
+        events = frame.events[seen:]
+        rest = Frame(
+            frame.step, frame.time, frame.writer, frame.number, frame.phase, frame.failed,
+            frame.blobs, events, self._next,
+        )  # fmt: skip
+        self._waiting.append(rest)
+        self._next += len(events)
+
     def _fold(self) -> None:
         for opened in self._recorder.frames:
             count = len(opened.builder.events)
             if opened.folded_events < count:
                 whole = so_far(self._recorder.writer, opened)
-                self._waiting.append(_rest(whole, opened.folded_events))
+                self._wait(whole, opened.folded_events)
                 opened.folded_events = opened.indexed_events = count
         if self._waiting:
             batch = EventBatch(self._waiting, self._log.catalogue)
@@ -131,14 +158,4 @@ def so_far(writer: bytes, opened: OpenFrame) -> Frame:
     return Frame(
         opened.step, 0.0, writer, 0, opened.phase, False,
         opened.builder.blobs, opened.builder.events,
-    )  # fmt: skip
-
-
-def _rest(frame: Frame, seen: int) -> Frame:
-    """The frame without its first events. Blobs are indexed, so they stay."""
-    if not seen:
-        return frame
-    return Frame(
-        frame.step, frame.time, frame.writer, frame.number, frame.phase, frame.failed,
-        frame.blobs, frame.events[seen:], frame.position,
     )  # fmt: skip

@@ -10,7 +10,7 @@ import errno
 import secrets
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -32,6 +32,7 @@ from wl_core.errors import (
     UsageError,
     nearest,
 )
+from wl_core.events import Catalogue
 from wl_core.log import EventLog
 from wl_core.plugins import load_plugins, projections, with_columns
 from wl_core.projection import Parked, Projector
@@ -302,42 +303,29 @@ class Run:
             UsageError: this is a view of the past, or the kind or its fields are not known.
             LogWriteError: the run cannot be written.
         """
+        return self.append_all([(kind, fields)])
+
+    def append_all(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> int:
+        """Appends events as one frame, which is there whole or not at all; see `append`.
+
+        Gives the position of the first, once they are on disk.
+        """
         if self.last_step is not None:
             raise UsageError("the past cannot be changed: open the run itself to append to it")
         if not self.directory.exists:  # LMDB would write on into files that have no name any more
             raise LogWriteError(f"{self.path} has been removed: nothing can be appended to it")
         builder = FrameBuilder(self.log.catalogue)
-        builder.add(kind, *self._wire_fields(builder, kind, fields))
+        for kind, fields in events:
+            builder.add(kind, *wire_fields(self.log.catalogue, builder, kind, fields))
         self._number += 1
         frame = Frame(
             self.log.model_age, time.time(), self._writer, self._number, "outside", False,
             builder.blobs, builder.events,
         )  # fmt: skip
-        entry = Entry(self._writer, self._number, 1, encode(frame), landmark=builder.landmark)
-        return self.log.append([entry]) - 1
-
-    def _wire_fields(
-        self, builder: FrameBuilder, name: str, fields: Mapping[str, Any]
-    ) -> list[Any]:
-        kind = self.log.catalogue.get(name)
-        if kind is None:
-            known = [one.name for one in self.log.catalogue]
-            raise UsageError(f"there is no event kind {name!r}.{nearest(name, known)}")
-        wanted = [field.name for field in kind.fields]
-        if "why" in wanted:
-            fields = {"why": "", **fields}
-        if sorted(wanted) != sorted(fields):
-            raise UsageError(f"{name} has the fields {wanted}, got {sorted(fields)}")
-        wire = []
-        for field in kind.fields:
-            value = fields[field.name]
-            if field.type == "ids":
-                value = builder.ids(list(value))
-            elif field.type == "vector" and value is not None:
-                array = np.asarray(value)
-                value = builder.vector(pack_index(array) if array.dtype.kind in "iu" else array)
-            wire.append(value)
-        return wire
+        entry = Entry(
+            self._writer, self._number, frame.count, encode(frame), landmark=builder.landmark
+        )
+        return self.log.append([entry]) - frame.count
 
     # -- the end ---------------------------------------------------------------------
 
@@ -359,3 +347,32 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def wire_fields(
+    catalogue: Catalogue, builder: FrameBuilder, name: str, fields: Mapping[str, Any]
+) -> list[Any]:
+    """The fields of an event in the order of its kind, ids and vectors put into ``builder``.
+
+    Raises:
+        UsageError: the kind or its fields are not known.
+    """
+    kind = catalogue.get(name)
+    if kind is None:
+        known = [one.name for one in catalogue]
+        raise UsageError(f"there is no event kind {name!r}.{nearest(name, known)}")
+    wanted = [field.name for field in kind.fields]
+    if "why" in wanted:
+        fields = {"why": "", **fields}
+    if sorted(wanted) != sorted(fields):
+        raise UsageError(f"{name} has the fields {wanted}, got {sorted(fields)}")
+    wire = []
+    for field in kind.fields:
+        value = fields[field.name]
+        if field.type == "ids":
+            value = builder.ids(list(value))
+        elif field.type == "vector" and value is not None:
+            array = np.asarray(value)
+            value = builder.vector(pack_index(array) if array.dtype.kind in "iu" else array)
+        wire.append(value)
+    return wire
