@@ -2,7 +2,8 @@
 
 One row is kept for each event (sum, extremes, counts of its values), and steps are put together
 when somebody asks: appending is associative, adding floats is not, and a view must not depend on
-how its log was cut (G9). Single samples are `history`'s business.
+how its log was cut (G9). A value of a group counts once, however many members that has; of bools
+the mean is the share that is true; labels have no curve. Single samples are `history`'s business.
 """
 
 from __future__ import annotations
@@ -58,8 +59,10 @@ class Curves(Projection):
     """Per step: mean, extremes and number of the values of every signal logged as a curve."""
 
     name: ClassVar[str] = "curves"
-    version: ClassVar[int] = 1
-    kinds: ClassVar[frozenset[str]] = frozenset({"values", "instance_values", "step_values"})
+    version: ClassVar[int] = 2
+    kinds: ClassVar[frozenset[str]] = frozenset(
+        {"values", "group_values", "instance_values", "step_values"}
+    )
 
     def __init__(self) -> None:
         # By signal, then kind of event and origin ("" for the step's own values): only within
@@ -67,7 +70,7 @@ class Curves(Projection):
         self._series: dict[str, dict[tuple[str, str], _Series]] = {}
 
     def fold(self, batch: EventBatch) -> None:
-        for kind in ("values", "instance_values"):
+        for kind in ("values", "group_values", "instance_values"):
             for group in batch.groups(kind):
                 self._fold_values(group)
         for group in batch.groups("step_values"):

@@ -1,5 +1,6 @@
 """The view ``history``: every value that a sample or instance ever had, in the order of the log.
 
+A sample's value is that of itself or that of a group that it was in. Labels have no history here.
 Values go into chunks; a full one is sealed: sorted by row, so that one row's values are found in
 it by binary search. This version keeps all of it in memory. What a value is now is
 `sample_view`'s and `instance_view`'s business.
@@ -21,6 +22,7 @@ from wl_core.instance_index import MAX_ANNOTATION_ID, checked_annotation_ids
 from wl_core.projection import Projection
 from wl_core.row_index import SampleIndex
 from wl_core.table import normalise_name
+from wl_plugins.other_signals import values_of_members
 
 CHUNK = 1 << 20
 # A row is a sample's row and an annotation_id, 0 for the sample itself, in one integer.
@@ -92,17 +94,21 @@ class History(Projection):
     """Per signal: the rows, steps and values of everything that was measured."""
 
     name: ClassVar[str] = "history"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     on_demand: ClassVar[bool] = True
-    kinds: ClassVar[frozenset[str]] = frozenset({"values", "instance_values"})
+    kinds: ClassVar[frozenset[str]] = frozenset({"values", "instance_values", "group_values"})
 
     def __init__(self) -> None:
         self.index = SampleIndex()
-        self._series: dict[str, _Series] = {}
+        # By signal, and whether it is of groups: the two have no common order within a fold.
+        self._series: dict[tuple[str, bool], _Series] = {}
 
     def fold(self, batch: EventBatch) -> None:
         for group in batch.groups("values"):
             self._append(group, self._rows(batch, group) << _ANNOTATION_BITS, group.ids().lengths)
+        for group in batch.groups("group_values"):
+            rows, lengths = self._rows(batch, group) << _ANNOTATION_BITS, group.ids().lengths
+            self._append(group, rows, lengths, values_of_members(group))
         for group in batch.groups("instance_values"):
             lengths = group.lengths("values")
             at = np.repeat(group.ids().starts, lengths) + group.vector("batch_idx")
@@ -114,17 +120,21 @@ class History(Projection):
         return self.index.rows_of(batch, group, group.key[1])
 
     def _append(
-        self, group: EventGroup, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+        self,
+        group: EventGroup,
+        rows: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+        of_members: npt.NDArray[Any] | None = None,
     ) -> None:
-        signal = group.key[0]
-        if signal not in self._series:
-            self._series[signal] = _Series()
-        values = group.vector("values")
+        key = (group.key[0], of_members is not None)
+        if key not in self._series:
+            self._series[key] = _Series()
+        values = group.vector("values") if of_members is None else of_members
         if len(values) != len(rows):
             raise ValueError(
-                f"{len(values)} values of {signal!r} cannot belong to {len(rows)} rows"
+                f"{len(values)} values of {key[0]!r} cannot belong to {len(rows)} rows"
             )
-        self._series[signal].extend(rows, np.repeat(group.steps, lengths), values)
+        self._series[key].extend(rows, np.repeat(group.steps, lengths), values)
 
     def merge(self, later: Self) -> None:
         mapped = later.index.mapped_into(self.index)
@@ -165,7 +175,7 @@ class History(Projection):
 
     def names(self) -> list[str]:
         """The signals that have a history, sorted."""
-        return sorted(self._series)
+        return sorted({signal for signal, _ in self._series})
 
     def history(
         self, signal: str, origin: str, sample_id: SampleId, annotation_id: int = 0
@@ -173,14 +183,25 @@ class History(Projection):
         """``(steps int64 [N], values float64 [N])`` in the order of the log.
 
         ``annotation_id`` 0 is the sample itself. Both are empty when nothing was measured.
+        ``groups/NAME`` are the values of its groups alone, where samples have a ``NAME`` too.
         """
-        series = self._series.get(normalise_name(signal))
+        series = self._find(normalise_name(signal))
         row = self.index.find(origin, sample_id)
         if series is None or row < 0:
             return np.empty(0, np.int64), np.empty(0, np.float64)
         found = [chunk.find(row << _ANNOTATION_BITS | annotation_id) for chunk in series.parts()]
         steps, values = zip(*found, strict=True)
         return np.concatenate(steps), np.concatenate(values)
+
+    def _find(self, signal: str) -> _Series | None:
+        for key in (
+            (signal, False),
+            (signal, True),
+            (signal.removeprefix("groups/"), True),
+        ):
+            if key in self._series:
+                return self._series[key]
+        return None
 
 
 def _stable_order(rows: npt.NDArray[np.int64]) -> Rows:

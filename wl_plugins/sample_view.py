@@ -1,13 +1,14 @@
 """The view ``samples``: what is known of each sample now, one row per sample.
 
 Facts of instances are `instance_view`'s; here a sample only learns that it has them. What a
-signal was before its last value is `history`'s, its curve `curves`'. `display_table` joins this
+signal was before its last value is `history`'s, its curve `curves`'. `sample_display` joins this
 view with the instances, as people see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,11 +30,13 @@ from wl_core.hookspecs import hookimpl
 from wl_core.projection import Projection
 from wl_core.references import Reference, read_array_events
 from wl_core.row_index import SampleIndex
-from wl_core.table import Scalar, Table, TableColumn, normalise_name
+from wl_core.table import Cell, Scalar, Table, TableColumn, normalise_name
 from wl_plugins.decided import DECISIONS, decisions
 from wl_plugins.instance_view import InstanceView
+from wl_plugins.other_signals import OtherSignals
 from wl_plugins.row_facts import RowFacts
 
+_PREFIX = re.compile("^(signals|groups|labels)/")
 _OWN = ("origin", "sample_id", "times_seen", "last_step", "instances", "discarded", "tags")
 
 
@@ -54,6 +57,8 @@ class SampleView(Projection):
     kinds: ClassVar[frozenset[str]] = DECISIONS | frozenset(
         {
             "values",
+            "group_values",
+            "labels",
             "instance_values",
             "exposed",
             "metadata",
@@ -66,6 +71,7 @@ class SampleView(Projection):
     def __init__(self) -> None:
         self.index = SampleIndex()
         self._facts = RowFacts()
+        self._others = OtherSignals()
         self._metadata: dict[str, CodedColumn] = {}
         self._times_seen = np.zeros(0, np.int64)
         self._last_step = np.full(0, -1, np.int64)
@@ -80,6 +86,12 @@ class SampleView(Projection):
     def fold(self, batch: EventBatch) -> None:
         for group in batch.groups("values"):
             self._fold_values(batch, group)
+        for group in batch.groups("group_values"):
+            rows = self.index.rows_of(batch, group, group.key[1])
+            self._others.put_groups(group.key[0], rows, group, len(self.index))
+        for group in batch.groups("labels"):
+            rows = self.index.rows_of(batch, group, group.key[1])
+            self._others.put_labels(group.key[0], rows, group, len(self.index))
         for group in batch.groups("exposed"):
             self._fold_exposed(batch, group)
         for group in batch.groups("instances_found"):
@@ -146,6 +158,7 @@ class SampleView(Projection):
         rows = later.index.mapped_into(self.index)
         size = len(self.index)
         self._facts.merge(later._facts, rows, size)
+        self._others.merge(later._others, rows, size)
         for name, coded in later._metadata.items():
             self._metadata.setdefault(name, CodedColumn()).merge(coded, rows, size)
         self._declared.update(later._declared)
@@ -170,6 +183,7 @@ class SampleView(Projection):
         size = len(self.index)
         self.index.snapshot("index", state)
         self._facts.snapshot("facts", size, state)
+        self._others.snapshot("others", size, state)
         state["names"] = pack((list(self._metadata), self._declared))
         for number, column in enumerate(self._metadata.values()):
             column.snapshot(f"metadata/{number}", size, state)
@@ -179,6 +193,7 @@ class SampleView(Projection):
     def restore(self, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
         self.index.restore("index", state)
         self._facts.restore("facts", state)
+        self._others.restore("others", state)
         metadata, declared = unpack(state, "names")
         self._declared = dict(declared)
         for number, name in enumerate(metadata):
@@ -193,6 +208,7 @@ class SampleView(Projection):
         digest.add(self.name, self.version, *self.index.identities(order))
         digest.add(*(counts[order] for counts in self._counts()))
         self._facts.update(digest, order)
+        self._others.update(digest, order)
         digest.add(sorted(self._declared.items()), list(self._metadata))
         for column in self._metadata.values():
             column.update(digest, order)
@@ -202,8 +218,16 @@ class SampleView(Projection):
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The signals that samples have values of, in the order in which they came."""
-        return tuple(self._facts.signals)
+        """The signals that samples have values of: numbers, groups' numbers, labels.
+
+        Each in the order in which they came.
+        """
+        others = (*self._others.groups, *self._others.labels)
+        return tuple(dict.fromkeys((*self._facts.signals, *others)))
+
+    def has_numbers(self, signal: str) -> bool:
+        """Whether samples have numbers or bools of their own under that name."""
+        return signal in self._facts.signals
 
     @property
     def declared(self) -> Mapping[str, tuple[str, str, bool]]:
@@ -213,16 +237,17 @@ class SampleView(Projection):
     @property
     def nan_counts(self) -> Mapping[str, int]:
         """How many NaN or infinite values were recorded of each signal, ever."""
-        return self._facts.nonfinite
+        return {**self._others.nonfinite, **self._facts.nonfinite}
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Every tag that was put on a sample and not undone, sorted."""
         return tuple(sorted(self._facts.decided.tags))
 
-    def value(self, origin: str, sample_id: SampleId, column: str) -> Scalar:
+    def value(self, origin: str, sample_id: SampleId, column: str) -> Cell:
         """One cell, None when the sample or the column is unknown or the cell is empty.
 
+        A list's is a list.
         ``signals_x`` and ``signals//x`` mean the signal ``x`` and nothing else; a bare name is
         looked for among the signals first. A few µs.
         """
@@ -230,7 +255,7 @@ class SampleView(Projection):
         if row < 0:
             return None
         name = normalise_name(column)
-        signal = self._facts.signals.get(name)
+        signal = self._facts.signals.get(name) or self._others.find(name)
         if signal is not None and (name not in _OWN or name != column):
             return signal.cell(row)
         if name != column:
@@ -301,32 +326,50 @@ class SampleView(Projection):
 
         Metadata with the name of one of the view's own columns or of a signal is shown as
         ``metadata/<name>``, a signal with the name of an own column as ``signals/<name>``, and a
-        categorical tag whose name is taken by any of these, or is among ``others``, as
-        ``tag/<name>``.
+        categorical tag whose name is taken by any of these, or is among ``others`` (signals of
+        instances), as ``tag/<name>``. Where samples have both numbers and labels of one name, the
+        labels are ``labels/<name>``; groups' values likewise ``groups/<name>``.
         """
         order, size = self.index.order(), len(self.index)
+        signals = {*self.signals, *others}
         metadata = (
             column.table_column(
-                f"metadata/{name}" if name in _OWN or name in self._facts.signals else name,
-                order,
-                size,
+                f"metadata/{name}" if name in _OWN or name in signals else name, order, size
             )
             for name, column in self._metadata.items()
         )
-        signals = self._facts.signal_columns(_OWN, order, size)
-        taken = {*_OWN, *self._metadata, *self._facts.signals, *others}
+        taken = {*_OWN, *self._metadata, *signals}
         chosen = self._facts.decided.choice_columns(taken, order, size)
-        return Table((*self._own_columns(order), *chosen, *metadata, *self.as_declared(signals)))
+        measured = self.as_declared(self._signal_columns(others, order, size))
+        return Table((*self._own_columns(order), *chosen, *metadata, *measured))
+
+    def _signal_columns(
+        self, others: Collection[str], order: Rows, size: int
+    ) -> Iterator[TableColumn]:
+        yield from self._facts.signal_columns(_OWN, order, size)
+        for name, column in self._others.named({*_OWN, *self._facts.signals, *others}):
+            yield column.table_column(name, order, size)
+
+    def shown_signals(self, others: Collection[str] = ()) -> set[str]:
+        """The names of those columns of `table` that are signals'."""
+        taken = {*_OWN, *self._facts.signals, *others}
+        own = {shown_signal(name) for name in self._facts.signals}
+        return own | {name for name, _ in self._others.named(taken)}
 
     def as_declared(self, signals: Iterable[TableColumn]) -> list[TableColumn]:
         """Columns of signals in the order in which the script named them, the others after."""
         ranks = {name: rank for rank, name in enumerate(self._declared)}
-        return sorted(
-            signals, key=lambda column: ranks.get(column.name.removeprefix("signals/"), len(ranks))
-        )
+
+        def rank(column: TableColumn) -> int:
+            bare = _PREFIX.sub("", column.name)
+            return ranks.get(column.name, ranks.get(bare, len(ranks)))
+
+        return sorted(signals, key=rank)
 
     def display(self, instances: InstanceView) -> Table:
         """The table as people see it, see `display_table`."""
+        from wl_plugins.sample_display import display_table  # it needs what is said here
+
         return display_table(self, instances)
 
     def metadata(self, origin: str, sample_id: SampleId) -> dict[str, Scalar]:
@@ -350,51 +393,6 @@ class SampleView(Projection):
         )
 
 
-def display_table(samples: SampleView, instances: InstanceView) -> Table:
-    """The samples as people see them: empty cells of signals show their instances' mean.
-
-    A sample's own value is never replaced. Signals that only instances have come after the
-    samples' own. ``instances`` is how many instance rows the sample has.
-    """
-    own = samples.table(instances.signals)
-    where = instances.samples.mapped_into(samples.index, create=False)
-    ranks = samples.index.ranks()
-    at = np.where(where >= 0, ranks[where], -1) if len(ranks) else where
-    columns = {column.name: column for column in own}
-    others = set(columns) - {_shown(name) for name in samples.signals}
-    counts = _spread(instances.counts(), at, len(own))
-    known = columns["instances"]
-    columns["instances"] = TableColumn(
-        "instances", "number", np.maximum(known.values, counts), known.present | (counts > 0)
-    )
-    for name, found in instances.means().items():
-        shown = _shown(name)
-        means = _spread(found.means, at[found.sample_rows], len(own))
-        there = _spread(np.ones(len(found.means), np.bool_), at[found.sample_rows], len(own))
-        columns[shown] = _fallen_back(shown, columns.get(shown), means, there)
-    signals = samples.as_declared(c for c in columns.values() if c.name not in others)
-    return Table((*(c for c in columns.values() if c.name in others), *signals))
-
-
-def _shown(signal: str) -> str:
+def shown_signal(signal: str) -> str:
+    """The name of the column of a signal that has numbers."""
     return f"signals/{signal}" if signal in _OWN else signal
-
-
-def _spread(values: npt.NDArray[Any], at: npt.NDArray[np.intp], size: int) -> npt.NDArray[Any]:
-    """``values[i]`` at place ``at[i]`` of ``[size]``, zero elsewhere; -1 is no place."""
-    spread = np.zeros(size, values.dtype)
-    spread[at[at >= 0]] = values[at >= 0]
-    return spread
-
-
-def _fallen_back(
-    name: str,
-    own: TableColumn | None,
-    means: npt.NDArray[np.float64],
-    there: npt.NDArray[np.bool_],
-) -> TableColumn:
-    if own is None:
-        return TableColumn(name, "number", means, there, aggregated=there)
-    aggregated = there & ~own.present
-    values = np.where(aggregated, means, own.values)
-    return TableColumn(name, "number", values, own.present | there, aggregated=aggregated)

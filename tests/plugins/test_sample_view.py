@@ -10,7 +10,8 @@ import pytest
 from wl_core.partitions import fold_frames
 from wl_core.testing import FrameWriter, ProjectionConformance
 from wl_plugins.instance_view import InstanceView
-from wl_plugins.sample_view import SampleView, display_table
+from wl_plugins.sample_display import display_table
+from wl_plugins.sample_view import SampleView
 
 
 class TestConformance(ProjectionConformance):

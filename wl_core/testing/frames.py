@@ -54,6 +54,31 @@ class FrameWriter:
         blobs = self.builder.ids(ids), self.vector(values, dtype)
         self.builder.add("values", signal, origin, log, *blobs)
 
+    def labels(
+        self,
+        signal: str,
+        ids: Sequence[SampleId],
+        values: Sequence[Any],
+        *,
+        origin: str = "train_loader",
+    ) -> None:
+        self.builder.add("labels", signal, origin, self.builder.ids(ids), list(values))
+
+    def group_values(
+        self,
+        signal: str,
+        groups: Sequence[Sequence[SampleId]],
+        values: npt.ArrayLike,
+        *,
+        origin: str = "train_loader",
+        log: bool = True,
+    ) -> None:
+        ids = [one for group in groups for one in group]
+        at = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        blobs = self.builder.ids(range(len(groups))), self.vector(values, np.float32)
+        members = self.builder.ids(ids), self.vector(at)
+        self.builder.add("group_values", signal, origin, log, *blobs, *members)
+
     def instance_values(
         self,
         signal: str,

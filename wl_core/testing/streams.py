@@ -46,6 +46,8 @@ _SCALARS = (
 )
 _CHOICES = (("weather", "rainy"), ("weather", "dry"), ("weather", None), ("discarded", "no"))
 _POSITIONS = 24  # that an undo speaks of; most streams are not much longer
+_TEXTS = ("cat", "dog", "", "1")
+_LISTS = ([], ["cat"], ["cat", "dog"], [1, 3], [1.0, 3.0], [True], [np.nan], [0.5, "cat", False])
 _DTYPES = ("f4", "f4", "f4", "f8", "f2", "i8", "u1", "?")
 
 
@@ -80,6 +82,33 @@ def _add_values(rng: random.Random, builder: FrameBuilder) -> None:
     ids = _ids(rng)
     series = rng.choice(_SIGNALS), rng.choice(_ORIGINS), rng.random() < 0.7
     builder.add("values", *series, builder.ids(ids), builder.vector(_values(rng, len(ids))))
+
+
+def _add_labels(rng: random.Random, builder: FrameBuilder) -> None:
+    ids = _ids(rng)
+    text, lists = rng.choices(_TEXTS, k=len(ids)), rng.choices(_LISTS, k=len(ids))
+    builder.add(
+        "labels",
+        rng.choice(_SIGNALS),
+        rng.choice(_ORIGINS),
+        builder.ids(ids),
+        rng.choice((text, lists)),
+    )
+
+
+def _add_group_values(rng: random.Random, builder: FrameBuilder) -> None:
+    groups = _ids(rng)
+    ids = _ids(rng) if groups else []
+    builder.add(
+        "group_values",
+        rng.choice(_SIGNALS),
+        rng.choice(_ORIGINS),
+        rng.random() < 0.7,
+        builder.ids(groups),
+        builder.vector(_values(rng, len(groups))),
+        builder.ids(ids),
+        builder.vector(_small(rng, len(ids), 0, len(groups) - 1)),
+    )
 
 
 def _add_instance_values(rng: random.Random, builder: FrameBuilder) -> None:
@@ -167,6 +196,8 @@ def _add_declared(rng: random.Random, builder: FrameBuilder) -> None:
 
 _EVENTS: tuple[Callable[[random.Random, FrameBuilder], None], ...] = (
     _add_values,
+    _add_labels,
+    _add_group_values,
     _add_instance_values,
     _add_step_values,
     _add_exposed,
