@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from wl_core.control import step as step
     from wl_core.control import stop as stop
     from wl_core.curation import discard_samples as discard_samples
+    from wl_core.curation import get_discarded_samples as get_discarded_samples
+    from wl_core.curation import get_samples_by_tag as get_samples_by_tag
+    from wl_core.curation import redo as redo
+    from wl_core.curation import register_categorical_tag as register_categorical_tag
+    from wl_core.curation import set_categorical_tag as set_categorical_tag
     from wl_core.curation import tag_samples as tag_samples
+    from wl_core.curation import undo as undo
     from wl_core.directory import find_run as find_run
     from wl_core.directory import list_runs as list_runs
     from wl_core.errors import CheckpointWarning as CheckpointWarning
@@ -46,11 +52,14 @@ if TYPE_CHECKING:
     from wl_core.signals import signal as signal
     from wl_core.static import compute_signals as compute_signals
     from wl_core.table import Table as Table
+    from wl_core.undoing import Decision as Decision
     from wl_core.watch import watch_or_edit as watch_or_edit
+    from wl_core.watch.hyperparameters import set_hyperparameters as set_hyperparameters
 
 _WHERE = {
     "ArrayProxy": "arrays",
     "CheckpointWarning": "errors",
+    "Decision": "undoing",
     "Filter": "filters",
     "RecordingStoppedWarning": "errors",
     "Restored": "checkpointing",
@@ -66,6 +75,8 @@ _WHERE = {
     "discard_samples": "curation",
     "find_run": "directory",
     "finish": "session",
+    "get_discarded_samples": "curation",
+    "get_samples_by_tag": "curation",
     "guard_testing_context": "guards",
     "guard_training_context": "guards",
     "hookimpl": "hookspecs",
@@ -75,16 +86,21 @@ _WHERE = {
     "open_run": "run",
     "pause": "control",
     "restore": "checkpointing",
+    "redo": "curation",
+    "register_categorical_tag": "curation",
     "resume": "control",
     "save_instance_signals": "save",
     "save_signals": "save",
     "serve": "serving",
+    "set_hyperparameters": "watch.hyperparameters",
+    "set_categorical_tag": "curation",
     "signal": "signals",
     "start_run": "session",
     "start_training": "control",
     "step": "control",
     "stop": "control",
     "tag_samples": "curation",
+    "undo": "curation",
     "watch_or_edit": "watch",
 }
 
