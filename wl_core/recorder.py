@@ -11,15 +11,19 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wl_core.arrays import pack_arrays
 from wl_core.codec import Frame, FrameBuilder, SampleId, encode, pack_index
+from wl_core.parking import Later, Parking
 from wl_core.tail import Entry
 from wl_core.values import BatchIds, Instances
+
+if TYPE_CHECKING:
+    from wl_core.deferred import Arriving
 
 _REMEMBERED_ARRAYS = 200_000
 
@@ -35,6 +39,7 @@ class OpenFrame:
         "folded_events",
         "indexed_events",
         "is_step",
+        "later",
         "named",
         "phase",
         "step",
@@ -48,9 +53,15 @@ class OpenFrame:
         self.arrays: list[tuple[bytes, bytes]] = []
         self.exposed: list[BatchIds] = []  # what a loader handed over
         self.named: list[BatchIds] = []  # what the script named itself
+        self.later: list[Later] = []  # what waits for values from a device
         self.failed = False
         self.folded_events = 0  # how many of its events the local views have taken in already
         self.indexed_events = 0  # and how many they only know where to find
+
+    def take_later(self) -> list[Later]:
+        """What waits for values; it waits no more."""
+        taken, self.later = self.later, []
+        return taken
 
 
 class Facts:
@@ -113,6 +124,7 @@ class Recorder:
         self.depth = 0  # of facts() within facts()
         self.lone_depth = 0  # that at which a frame outside of guards was opened
         self._facts = Facts(self)
+        self._parking = Parking(self)
         self._stored: OrderedDict[bytes, None] = OrderedDict()
 
     # -- frames ------------------------------------------------------------
@@ -146,15 +158,38 @@ class Recorder:
         """The open frame, or outside of guards a frame of its own that is committed at the end."""
         return self._facts
 
+    def later(self, values: Sequence[Arriving], record: Callable[[], None]) -> None:
+        """Calls ``record`` once these values have arrived; what it records is of this frame."""
+        with self.facts() as frame:
+            frame.later.append(Later(values, record))
+
+    def settle(self) -> None:
+        """Waits for the values that are on their way, and commits the frames that wait for them.
+
+        What a signal that waited for them raises is raised here.
+        """
+        with self.lock:
+            self._parking.settle()
+
     def commit(self, frame: OpenFrame) -> None:
-        """Encodes a frame and hands it on; one without events leaves no trace."""
+        """Hands on a frame that has ended, unless it has to wait."""
+        if frame.later or self._parking:
+            self._parking.park(frame)
+        else:
+            self.write(frame, self.step, time.time())
+
+    def write(self, frame: OpenFrame, age: int, ended: float) -> None:
+        """Encodes a frame and hands it on; one without events leaves no trace.
+
+        ``age`` is that of the model and ``ended`` the time when it ended.
+        """
         builder = frame.builder
         if not builder.events:
             return
         number = self._number + 1
         done = Frame(
             frame.step,
-            time.time(),
+            ended,
             self.writer,
             number,
             frame.phase,
@@ -170,7 +205,7 @@ class Recorder:
                 number,
                 done.count,
                 data,
-                self.step,
+                age,
                 frame.arrays,
                 builder.landmark,
             )

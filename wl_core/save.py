@@ -2,19 +2,29 @@
 
 Here it is decided whom values belong to: explicit ids; else the batch that a tracked loader handed
 over last, when lengths agree; else an error. A call checks all of its arguments before it records
-any: an `ArrayFacts` holds arrays until then.
+any: an `ArrayFacts` holds arrays until then. Where a tensor lies on a device, all that a call
+records waits for it (`deferred`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from wl_core.deferred import (
+    Arriving,
+    Values,
+    instance_values,
+    landed,
+    sample_values,
+    some_arrays,
+)
 from wl_core.errors import SignalShapeError
 from wl_core.recorder import Recorder
 from wl_core.session import Session, session
@@ -24,14 +34,11 @@ from wl_core.values import (
     BatchIds,
     Instances,
     as_array,
-    as_arrays,
     as_ids,
     as_instances,
     counts_to_batch_idx,
     flatten,
     is_nested,
-    per_instance,
-    per_sample,
 )
 
 Arrays = Sequence[npt.NDArray[Any]] | npt.NDArray[Any]
@@ -68,18 +75,26 @@ def save_signals(
     running = session()
     batch = resolve(running, batch_ids, origin, _count_of(signals) if batch_ids is None else None)
     values = {
-        normalise_name(name): per_sample(normalise_name(name), value, len(batch))
+        normalise_name(name): sample_values(normalise_name(name), value, len(batch))
         for name, value in signals.items()
     }
     facts = sample_facts(batch, preds=preds, preds_raw=preds_raw, targets=targets)
     running.handover.claim(batch)
+    record = partial(_record_samples, running, log, batch, values, facts)
     with at_step(running.recorder, step), running.recorder.facts():
-        for name, value in values.items():
+        for name in values:
             running.declare(name, "sample", "signal", log, {})
-            running.recorder.values(name, log, batch, value)
-        facts.record(running.recorder)
-        for name, value in values.items():
-            dispatch(running, name, batch, value)
+        record_or_wait(running.recorder, values, facts, record)
+
+
+def _record_samples(
+    running: Session, log: bool, batch: BatchIds, values: dict[str, Values], facts: ArrayFacts
+) -> None:
+    for name, value in values.items():
+        running.recorder.values(name, log, batch, landed(value))
+    facts.record(running.recorder)
+    for name, value in values.items():
+        dispatch(running, name, batch, landed(value))
 
 
 def save_instance_signals(
@@ -115,16 +130,48 @@ def save_instance_signals(
     batch = resolve(running, batch_ids, origin, None)
     instances = resolve_instances(running, batch, batch_idx, targets)
     values = {
-        normalise_name(name): per_instance(normalise_name(name), value, len(instances))
+        normalise_name(name): instance_values(normalise_name(name), value, len(instances))
         for name, value in signals.items()
     }
     facts = instance_facts(instances, targets=targets, preds=preds, preds_raw=preds_raw)
     running.handover.claim(batch)
+    record = partial(_record_instances, running, log, instances, values, facts)
     with at_step(running.recorder, step), running.recorder.facts():
-        for name, value in values.items():
+        for name in values:
             running.declare(name, "instance", "signal", log, {})
-            running.recorder.instance_values(name, log, instances, value)
-        facts.record(running.recorder)
+        record_or_wait(running.recorder, values, facts, record)
+
+
+def _record_instances(
+    running: Session, log: bool, instances: Instances, values: dict[str, Values], facts: ArrayFacts
+) -> None:
+    for name, value in values.items():
+        running.recorder.instance_values(name, log, instances, landed(value))
+    facts.record(running.recorder)
+
+
+def record_or_wait(
+    recorder: Recorder,
+    values: dict[str, Any],
+    facts: ArrayFacts | None,
+    record: Callable[[], None],
+) -> None:
+    """Records now, or when the last of the values has come from its device.
+
+    ``values`` are arrays, numbers, or `Arriving`.
+    """
+    arriving = [one for one in values.values() if isinstance(one, Arriving)]
+    if facts is not None:
+        arriving += facts.arriving
+    if not arriving:
+        record()
+        return
+    for name, value in values.items():
+        if isinstance(value, np.ndarray):
+            values[name] = value.copy()  # the script may change it until then
+    if facts is not None:
+        facts.keep()
+    recorder.later(arriving, record)
 
 
 def _check_named(signals: object) -> None:
@@ -223,16 +270,20 @@ def _resolve_nested(batch: BatchIds, targets: Any) -> Instances:
 
 @dataclass(slots=True)
 class ArrayFacts:
-    """Arrays of a call, checked and not yet recorded: by field, of samples or instances."""
+    """Arrays of a call, checked and not yet recorded: by field, of samples or instances.
 
-    arrays: list[tuple[str, BatchIds | Instances, Arrays]] = field(default_factory=list)
-    columns: list[tuple[BatchIds, str, list[Any]]] = field(default_factory=list)
+    ``arriving`` are those that are still on their way from a device.
+    """
+
+    arrays: list[tuple[str, BatchIds | Instances, Any]] = field(default_factory=list)
+    columns: list[tuple[BatchIds, str, Any]] = field(default_factory=list)
+    arriving: list[Arriving] = field(default_factory=list)
 
     def record(self, recorder: Recorder) -> None:
-        for name, owners, found in self.arrays:
-            recorder.arrays(name, owners, found)
-        for batch, name, found in self.columns:
-            recorder.metadata(batch, {name: found})
+        for name, owners, parts in self.arrays:
+            recorder.arrays(name, owners, _here(parts))
+        for batch, name, parts in self.columns:
+            recorder.metadata(batch, {name: [one.item() for one in _here(parts)]})
 
     def add(self, name: str, owners: BatchIds | Instances, given: Any) -> None:
         """One array or number for each owner.
@@ -241,30 +292,46 @@ class ArrayFacts:
             SignalShapeError: another number of them, or neither numbers nor bools.
         """
         parts = _parts(name, given, owners)
-        stacked = isinstance(parts, np.ndarray)
-        kinds = {parts.dtype.kind} if stacked else {part.dtype.kind for part in parts}
+        stacked = not isinstance(parts, list)
+        found = [parts] if stacked else parts
+        self.arriving += [one for one in found if isinstance(one, Arriving)]
+        dtypes = [parts.dtype] if stacked else [part.dtype for part in parts]
+        kinds = {dtype.kind for dtype in dtypes}
         single = parts.ndim == 1 if stacked else all(part.ndim == 0 for part in parts)
         if single and len(parts) and isinstance(owners, BatchIds):
             if not kinds <= set("biufU"):
-                raise SignalShapeError(f"{name}: expected numbers or text, got {parts[0]!r}")
-            self.columns.append((owners, name, [part.item() for part in parts]))
+                raise SignalShapeError(f"{name}: expected numbers or text, got {dtypes[0]}")
+            self.columns.append((owners, name, parts))
             return
         if not kinds <= set("biufc"):
-            raise SignalShapeError(
-                f"{name}: expected arrays of numbers or bools, got {parts[0].dtype}"
-            )
+            raise SignalShapeError(f"{name}: expected arrays of numbers or bools, got {dtypes[0]}")
         if len(parts):
             self.arrays.append((name, owners, parts))
+
+    def keep(self) -> None:
+        """Copies what is here already: the script may change it until it is recorded."""
+        self.arrays = [(name, owners, _kept(parts)) for name, owners, parts in self.arrays]
+        self.columns = [(batch, name, _kept(parts)) for batch, name, parts in self.columns]
+
+
+def _here(parts: Any) -> Arrays:
+    return [landed(one) for one in parts] if isinstance(parts, list) else landed(parts)
+
+
+def _kept(parts: Any) -> Any:
+    if isinstance(parts, list):
+        return [_kept(one) for one in parts]
+    return parts if isinstance(parts, Arriving) else parts.copy()
 
 
 def _parts(name: str, given: Any, owners: BatchIds | Instances) -> Any:
     """``[N, …]``, stacked or as a list, as a stack or list of one array for each owner."""
     what = "sample of the batch" if isinstance(owners, BatchIds) else "instance, in their order"
     try:
-        parts = as_arrays(given)
+        parts: Any = some_arrays(given)
     except (ValueError, TypeError) as error:
         raise SignalShapeError(f"{name}: expected arrays, one per {what}: {error}") from error
-    single = isinstance(parts, np.ndarray) and parts.ndim == 0
+    single = not isinstance(parts, list) and parts.ndim == 0
     got = "a single number" if single else len(parts)
     if got != len(owners):
         raise SignalShapeError(f"{name}: expected {len(owners)} arrays, one per {what}; got {got}")

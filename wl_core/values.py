@@ -151,19 +151,27 @@ def per_sample(signal: str, value: Any, count: int) -> npt.NDArray[Any]:
         SignalShapeError: not one value (or block of values) per sample, or not numbers.
     """
     array = _numbers(signal, value)
-    if array.ndim == 0:
+    check_per_sample(signal, array.shape, count)
+    if array.ndim == 1:
+        return array
+    return _average(array.astype(np.float32) if array.dtype.kind == "b" else array)
+
+
+def check_per_sample(signal: str, shape: Sequence[int], count: int) -> None:
+    """Refuses what is not one value, or one block of values, for each of ``count`` samples.
+
+    Raises:
+        SignalShapeError: it is not.
+    """
+    if not shape:
         raise SignalShapeError(
             f"signal {signal!r}: expected one value for each of {count} samples, got a single"
             " number. If a criterion has averaged already, build it with reduction='none'"
         )
-    if len(array) != count:
+    if shape[0] != count:
         raise SignalShapeError(
-            f"signal {signal!r}: expected {count} values, one per sample, got shape"
-            f" {list(array.shape)}"
+            f"signal {signal!r}: expected {count} values, one per sample, got shape {list(shape)}"
         )
-    if array.ndim == 1:
-        return array
-    return _average(array.astype(np.float32) if array.dtype.kind == "b" else array)
 
 
 def _average(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -181,13 +189,22 @@ def per_instance(signal: str, value: Any, count: int) -> npt.NDArray[Any]:
         SignalShapeError: another number or rank of values than instances.
     """
     array = _numbers(signal, value)
-    if array.ndim != 1 or len(array) != count:
+    check_per_instance(signal, array.shape, count)
+    return array
+
+
+def check_per_instance(signal: str, shape: Sequence[int], count: int) -> None:
+    """Refuses what is not one value for each of ``count`` instances.
+
+    Raises:
+        SignalShapeError: it is not.
+    """
+    if len(shape) != 1 or shape[0] != count:
         raise SignalShapeError(
             f"signal {signal!r}: expected {count} values, one per instance in sample-major order"
-            f" (shape [{count}]), got shape {list(array.shape)}. batch_idx must come from the same"
+            f" (shape [{count}]), got shape {list(shape)}. batch_idx must come from the same"
             " instance lists as the values"
         )
-    return array
 
 
 def _numbers(signal: str, value: Any) -> npt.NDArray[Any]:

@@ -1,22 +1,43 @@
 """``flag="loss"``, ``"metric"``, ``"signal"``: what a call returned becomes a signal.
 
 A criterion returns the very object that it returned unwatched. Only where a person has discarded
-samples is the loss masked. How an object is made to be watched is `wrapping`'s.
+samples is the loss masked. Values that lie on a device are not waited for (`deferred`). How an
+object is made to be watched is `wrapping`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from wl_core.codec import SampleId
-from wl_core.errors import SignalShapeError, UsageError
-from wl_core.save import instance_facts, length, resolve, resolve_instances, sample_facts
+from wl_core.deferred import (
+    Arriving,
+    Values,
+    instance_values,
+    is_away,
+    landed,
+    numbers,
+    one_number,
+    sample_values,
+)
+from wl_core.errors import UsageError
+from wl_core.save import (
+    ArrayFacts,
+    instance_facts,
+    length,
+    record_or_wait,
+    resolve,
+    resolve_instances,
+    sample_facts,
+)
 from wl_core.session import Session, current_session, session
-from wl_core.signals import dispatch, refuse_subscribers
+from wl_core.signals import dispatch, refuse_subscribers, registry
 from wl_core.table import normalise_name
-from wl_core.values import BatchIds, Instances, as_array, per_instance, per_sample
+from wl_core.values import BatchIds, Instances
+from wl_core.watch.known import measures, remember
 from wl_core.watch.wrapping import watched
 
 _ARRAYS = ("preds", "preds_raw", "targets")
@@ -47,53 +68,82 @@ class Watch:
     def _samples(self, running: Session, output: Any, inputs: Any, ours: dict[str, Any]) -> Any:
         ids = ours.get("batch_ids")
         batch = resolve(running, ids, ours.get("origin"), length(output) if ids is None else None)
-        values = per_sample(self.name, output, len(batch))
+        values = sample_values(self.name, output, len(batch))
         arrays = _arrays(ours)
         facts = sample_facts(batch, **arrays) if arrays else None
         running.handover.claim(batch)
+        measures(running, self.name, batch)
+        found: dict[str, Values] = {self.name: values}
+        waits = isinstance(values, Arriving) or (facts is not None and bool(facts.arriving))
+        kept = _kept_for_subscribers(self.name, inputs) if waits else inputs
         with running.recorder.facts():
             running.declare(self.name, "sample", self.role, self.log, {})
-            running.recorder.values(self.name, self.log, batch, values)
-            if facts is not None:
-                facts.record(running.recorder)
-            dispatch(running, self.name, batch, values, inputs)
+            record = partial(self._record_samples, running, batch, found, facts, kept)
+            record_or_wait(running.recorder, found, facts, record)
         return self._masked(running, output, batch)
+
+    def _record_samples(
+        self,
+        running: Session,
+        batch: BatchIds,
+        found: dict[str, Values],
+        facts: ArrayFacts | None,
+        inputs: Any,
+    ) -> None:
+        values = landed(found[self.name])
+        running.recorder.values(self.name, self.log, batch, values)
+        if facts is not None:
+            facts.record(running.recorder)
+        dispatch(running, self.name, batch, values, inputs)
 
     def _instances(self, running: Session, output: Any, ours: dict[str, Any]) -> Any:
         batch = resolve(running, ours.get("batch_ids"), ours.get("origin"), None)
         instances = resolve_instances(running, batch, ours.get("batch_idx"), ours.get("targets"))
-        values = per_instance(self.name, output, len(instances))
+        values = instance_values(self.name, output, len(instances))
         arrays = _arrays(ours)
         facts = instance_facts(instances, **arrays) if arrays else None
         running.handover.claim(batch)
+        measures(running, self.name, batch)
+        found: dict[str, Values] = {self.name: values}
         with running.recorder.facts():
             running.declare(self.name, "instance", self.role, self.log, {})
-            running.recorder.instance_values(self.name, self.log, instances, values)
-            if facts is not None:
-                facts.record(running.recorder)
+            record = partial(self._record_instances, running, instances, found, facts)
+            record_or_wait(running.recorder, found, facts, record)
             refuse_subscribers(running, self.name, "instance")
         return self._masked(running, output, instances)
 
+    def _record_instances(
+        self,
+        running: Session,
+        instances: Instances,
+        found: dict[str, Values],
+        facts: ArrayFacts | None,
+    ) -> None:
+        values = landed(found[self.name])
+        running.recorder.instance_values(self.name, self.log, instances, values)
+        if facts is not None:
+            facts.record(running.recorder)
+
     def _step(self, running: Session, output: Any, ours: dict[str, Any]) -> None:
         """One number per step, or one per name for an output that is a mapping."""
-        numbers: dict[str, float] = {}
+        measures(running, self.name, running.handover.latest(ours.get("origin")))
+        given: dict[str, Any] = {}
         if isinstance(output, Mapping):
-            numbers = {f"{self.name}/{key}": _number(self.name, one) for key, one in output.items()}
+            given = {f"{self.name}/{key}": one for key, one in output.items()}
         elif output is not None:
-            numbers = {self.name: _number(self.name, output)}
+            given = {self.name: output}
+        found = {name: one_number(self.name, one) for name, one in given.items()}
         facts = None
         if any(ours.get(name) is not None for name in ("batch_ids", *_ARRAYS)):
             batch = resolve(running, ours.get("batch_ids"), ours.get("origin"), None)
             facts = sample_facts(batch, **_arrays(ours))
             running.handover.claim(batch)
         with running.recorder.facts():
-            for name in numbers:
+            for name in found:
                 running.declare(name, "step", self.role, self.log, {})
                 refuse_subscribers(running, name, "step")
-            if numbers:
-                running.recorder.step_values(numbers)
-            if facts is not None:
-                facts.record(running.recorder)
+            record = partial(_record_step, running, found, facts)
+            record_or_wait(running.recorder, found, facts, record)
 
     def _masked(self, running: Session, output: Any, owners: BatchIds | Instances) -> Any:
         """The output, with zeros where a discarded sample or instance would have taught the model.
@@ -108,7 +158,7 @@ class Watch:
         hit = _discarded(discards, owners)
         if not any(hit):
             return output
-        mask = output.new_tensor(hit).bool()
+        mask = _on_device_of(output, hit)
         return output.masked_fill(mask.reshape(-1, *[1] * (output.ndim - 1)), 0.0)
 
 
@@ -129,13 +179,32 @@ def _discarded(
     ]
 
 
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(as_array(value).mean())
-    except (TypeError, ValueError) as error:
-        raise SignalShapeError(
-            f"signal {name!r}: expected a number or a tensor, got {type(value).__name__}"
-        ) from error
+def _record_step(
+    running: Session, found: Mapping[str, float | Arriving], facts: ArrayFacts | None
+) -> None:
+    if found:
+        running.recorder.step_values(numbers(found))
+    if facts is not None:
+        facts.record(running.recorder)
+
+
+def _kept_for_subscribers(name: str, outputs: Any) -> Any:
+    """What `SignalContext.logits` will show of the outputs, without the graph that made them."""
+    if next(registry.subscribers(name), None) is None:
+        return None
+    return outputs.detach() if hasattr(outputs, "detach") else outputs
+
+
+def _on_device_of(output: Any, mask: list[bool]) -> Any:
+    """The mask ``[N]`` where the output lies, without waiting for what its device is doing."""
+    import torch
+
+    made = torch.tensor(mask)
+    if not is_away(output):
+        return made
+    if output.is_cuda:
+        made = made.pin_memory()  # from memory that is not pinned it would be waited for
+    return made.to(output.device, non_blocking=True)
 
 
 def watch_criterion(
@@ -181,4 +250,4 @@ def watch_criterion(
     running = current_session()
     if running is not None:  # now, so that signals are listed in the order in which they are named
         running.declare(watch.name, level, role, log, {})
-    return watched(obj, watch)
+    return remember(watch, watched(obj, watch))
