@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import click
 
-from wl_core import cli_events, cli_replay, cli_views
+from wl_core import cli_branch, cli_events, cli_replay, cli_views
 from wl_core.cli_options import json_option, opened, root_option, run_options
 from wl_core.errors import PluginError, UsageError, WlError, nearest
 
@@ -154,7 +154,12 @@ def plugins(run: str | None, root: Path, as_json: bool, tracebacks: bool) -> Non
                 print(f"\n{one.name}:\n{one.traceback}", end="")
 
 
-for _command in (*cli_views.COMMANDS, *cli_events.COMMANDS, *cli_replay.COMMANDS):
+for _command in (
+    *cli_views.COMMANDS,
+    *cli_events.COMMANDS,
+    *cli_replay.COMMANDS,
+    *cli_branch.COMMANDS,
+):
     group.add_command(_command)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from wl_core.cli_options import json_option, opened, run_options
+from wl_core.cli_progress import progress_bar
 
 if TYPE_CHECKING:
     from wl_core.checkpoints import Checkpoints
@@ -113,7 +113,7 @@ def _rebuilt(
 ) -> tuple[Projector, float]:
     """All views, folded from the first event on, and how many seconds that took."""
     projector = _projector(source, checkpoints, last_step)
-    with _progress("folding", source.next_position) as progress:
+    with progress_bar("folding", source.next_position) as progress:
         start = time.perf_counter()
         projector.rebuild(progress)
         return projector, time.perf_counter() - start
@@ -121,7 +121,7 @@ def _rebuilt(
 
 def _in_small_bites(source: _LogAsOfNow, last_step: int | None) -> dict[str, str]:
     projector = _projector(source, None, last_step)
-    with _progress("verifying", source.next_position) as progress:
+    with progress_bar("verifying", source.next_position) as progress:
         while projector.catch_up(limit_frames=_SMALL_BITE):
             progress(projector.position, source.next_position)
     return projector.digests()
@@ -158,33 +158,6 @@ def _report_trouble(projector: Projector) -> bool:
             end="",
         )
     return not (projector.damaged or projector.parked)
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[int, int], Any]]:
-    """A bar on stderr, where somebody looks at it; else nothing."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _done, _total: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda done, end: progress.update(task, completed=done, total=end)
 
 
 COMMANDS = (replay,)

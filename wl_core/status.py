@@ -82,6 +82,7 @@ _SPEAKING = frozenset(
     {
         "run_started",
         "run_finished",
+        "branched",
         "paused",
         "resumed",
         "evaluation_started",
@@ -129,6 +130,9 @@ def _done(log: EventLog, since: int) -> int:
 
 def _ended(said: tuple[int, WireEvent] | None, pid: int | None) -> tuple[State, str]:
     word, error = "", ""
+    if said is not None and said[1][0] == "branched":
+        _, _, run, step = said[1]
+        return "finished", f"branched from {run} at step {step}, not trained since"
     if said is not None and said[1][0] == "run_finished":
         _, _, word, error = said[1]
     if word == "failed":
