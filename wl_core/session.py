@@ -215,20 +215,28 @@ class Session:
         """
         if not self._recording:
             raise LogWriteError(f"recording into {self.directory.path} has stopped")
+        self.recorder.settle()
         self._commit.flush()
 
     def _flush_for_views(self) -> None:
         """A signal that reads values is part of the training, which goes on without the disk."""
+        self.recorder.settle()
         with contextlib.suppress(LogWriteError):  # the next step that is recorded tells
             self._commit.flush()
 
     def close(self, reason: str = "finished", error: str = "") -> None:
         """Ends the run in order. Frames of guards that are still open are committed first."""
-        while self._guards:
-            self.leave(None)
         if self.pace.stopping and reason == "finished":
             reason, error = "stopped", self.pace.stopped_by
-        self.recorder.add("run_finished", reason, error)
+        try:  # a strict signal whose values have come from a device only now may raise
+            while self._guards:
+                self.leave(None)
+            self.recorder.settle()
+        finally:
+            self.recorder.add("run_finished", reason, error)
+            self._shut()
+
+    def _shut(self) -> None:
         # This object is part of a cycle. A loader with workers that only the garbage collector
         # frees waits five seconds for them, so none may hang on it.
         self.loaders.clear()
