@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from wl_core.errors import SignalShapeError as SignalShapeError
     from wl_core.errors import TrainingStopped as TrainingStopped
     from wl_core.errors import WlError as WlError
+    from wl_core.evaluation import eval_fn as eval_fn
+    from wl_core.evaluation import evaluate as evaluate
+    from wl_core.evaluation import run_pending_evaluation as run_pending_evaluation
     from wl_core.filters import Filter as Filter
     from wl_core.guards import guard_testing_context as guard_testing_context
     from wl_core.guards import guard_training_context as guard_training_context
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
     from wl_core.serving import serve as serve
     from wl_core.session import finish as finish
     from wl_core.session import start_run as start_run
-    from wl_core.signals import SignalContext as SignalContext
+    from wl_core.signal_context import SignalContext as SignalContext
     from wl_core.signals import signal as signal
     from wl_core.static import compute_signals as compute_signals
     from wl_core.table import Table as Table
@@ -64,7 +67,7 @@ _WHERE = {
     "RecordingStoppedWarning": "errors",
     "Restored": "checkpointing",
     "Run": "run",
-    "SignalContext": "signals",
+    "SignalContext": "signal_context",
     "SignalFailedWarning": "errors",
     "SignalShapeError": "errors",
     "Table": "table",
@@ -73,6 +76,8 @@ _WHERE = {
     "checkpoint": "checkpointing",
     "compute_signals": "static",
     "discard_samples": "curation",
+    "eval_fn": "evaluation",
+    "evaluate": "evaluation",
     "find_run": "directory",
     "finish": "session",
     "get_discarded_samples": "curation",
@@ -89,6 +94,7 @@ _WHERE = {
     "redo": "curation",
     "register_categorical_tag": "curation",
     "resume": "control",
+    "run_pending_evaluation": "evaluation",
     "save_instance_signals": "save",
     "save_signals": "save",
     "serve": "serving",

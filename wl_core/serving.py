@@ -10,7 +10,7 @@ import sys
 import time
 
 from wl_core.session import session
-from wl_core.signals import detail_of, registry
+from wl_core.signals import registry
 
 _POLL_SECONDS = 0.05
 
@@ -22,14 +22,16 @@ def serve() -> None:
     """
     running = session()
     for made in registry.by_name.values():
-        running.declare(made.name, "sample", "signal", made.log, detail_of(made))
+        running.declare(made.name, made.level, "signal", made.log, made.described())
     running.flush()
     path = running.directory.path
     print(f"recording into {path}; watch it: wl tui {path}", file=sys.stderr)
 
 
 def keep_serving(timeout: float | None = None) -> None:
-    """Stays after training, so that others can still have their requests obeyed, until Ctrl-C.
+    """Stays after training, so that others can still have their requests obeyed.
+
+    Evaluations are run that somebody asks for. It ends on Ctrl-C, or when somebody stops the run.
 
     Args:
         timeout: seconds to stay at most; None for no limit.
@@ -40,6 +42,9 @@ def keep_serving(timeout: float | None = None) -> None:
         print("training is over; staying until Ctrl-C", file=sys.stderr)
         while deadline is None or time.monotonic() < deadline:
             running.obey()
+            running.evaluations.run_all()
+            if running.pace.stopping:
+                return
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

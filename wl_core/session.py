@@ -26,6 +26,7 @@ from wl_core.commit import GroupCommit, recover
 from wl_core.decisions import Categories, Discards
 from wl_core.directory import RunDirectory, WriterLock, new_run_path
 from wl_core.errors import DetachedRunError, LogWriteError, RecordingStoppedWarning, UsageError
+from wl_core.evaluation_queue import EvaluationQueue
 from wl_core.handover import Handover
 from wl_core.local import LocalViews
 from wl_core.log import EventLog
@@ -34,6 +35,8 @@ from wl_core.pace import Pace
 from wl_core.plugins import load_plugins
 from wl_core.recorder import OpenFrame, Recorder
 from wl_core.requests import Request, Requests
+from wl_core.signal_inputs import Inputs
+from wl_core.signal_memory import SignalMemory
 from wl_core.settings import Settings
 from wl_core.tail import Entry
 
@@ -73,8 +76,14 @@ class Session:
         self._recording = True
         self.recorder = Recorder(self.writer, self._submit, self._committed, step)
         self.views = LocalViews(self.log, self.recorder, self._flush_for_views)
+        self.memory = SignalMemory(self.log, self.recorder, self._flush_for_views)
+        self.inputs = Inputs()
         self.requests = Requests(self.recorder)
         self.pace = Pace(self.recorder, self.requests, self.obey)
+        self.evaluations = EvaluationQueue(self)
+        self.pace.while_waiting.append(self.evaluations.run_pending)
+        self.listeners: list[Callable[[Frame, OpenFrame], None]] = []  # told of each frame
+        self.measured: dict[str, set[str]] = {}  # a criterion -> the origins it was called with
         self.discards = Discards()
         self.categories = Categories()
         self.requests.on("discarded", self._discard)
@@ -130,6 +139,9 @@ class Session:
 
     def _committed(self, frame: Frame, opened: OpenFrame) -> None:
         self.views.add(frame, opened)
+        self.memory.add(frame, opened)
+        for listener in self.listeners:
+            listener(frame, opened)
 
     # -- guards ----------------------------------------------------------------
 
@@ -138,8 +150,12 @@ class Session:
         if self.recorder.phase == phase:
             self._guards.append(False)
             return
-        if not self._guards:
+        if self.evaluations.active:
+            self.evaluations.admit(phase)
+        elif not self._guards:
             self.obey()
+            if phase == "train":
+                self.evaluations.run_all()
             self.pace.admit(phase)
         self.recorder.begin(phase)
         self._guards.append(True)

@@ -18,7 +18,7 @@ from wl_core.errors import UsageError
 from wl_core.values import as_ids
 
 ID_KEYS = ("id", "uid", "sample_id", "image_id", "idx")
-_DATA_KEYS = ("image", "data", "x", "input", "inputs", "img")
+DATA_KEYS = ("image", "data", "x", "input", "inputs", "img")
 TARGET_KEYS = ("target", "targets", "label", "labels", "instances", "mask", "masks", "y")
 _METADATA_KEYS = ("metadata", "meta")
 _LONGEST_TEXT = 500
@@ -41,7 +41,7 @@ def take_apart(item: Any, index: int | None, *, hashed: bool = False) -> Item:
         UsageError: it is none of these, or nothing in it can be an id.
     """
     if isinstance(item, dict):
-        data = first_of(item, _DATA_KEYS)
+        data = first_of(item, DATA_KEYS)
         own = first_of(item, ID_KEYS)
         metadata = first_of(item, _METADATA_KEYS) or {}
         found = Item(0, data, first_of(item, TARGET_KEYS), metadata)
