@@ -106,7 +106,8 @@ def _any_last(some: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _unpack(record: bytes) -> npt.NDArray[Any]:
+def unpack_record(record: bytes) -> npt.NDArray[Any]:
+    """The array of a raw record, as `pack_arrays` made it."""
     unpacker = msgpack.Unpacker(use_list=False, max_buffer_size=len(record))
     unpacker.feed(record[1:])
     dtype_text, shape, box = unpacker.unpack()
@@ -165,7 +166,7 @@ class ArrayStore:
             )
         try:
             raw = _RAW + zlib.decompressobj().decompress(record[1:], _MAX_ARRAY_BYTES)
-            array = _unpack(raw)
+            array = unpack_record(raw)
             [(found, _)] = pack_arrays([array])
         except (zlib.error, ValueError, TypeError, msgpack.UnpackException) as error:
             raise StorageError(f"the array {reference.hex()} is damaged: {error}") from error

@@ -3,6 +3,7 @@
     WlError
     ├── UsageError                     the call is wrong, the run is fine
     │   ├── SignalShapeError           values do not fit their ids (also a ValueError)
+    │   ├── StaleSignalError           a value of this very step was asked for (also a LookupError)
     │   ├── UnknownNameError           no such signal, sample or column (also a LookupError)
     │   ├── FilterError                a filter expression cannot be read (also a ValueError)
     │   ├── ProjectionParkedError      a view was asked for that a plugin's error put out of service
@@ -40,6 +41,10 @@ class UsageError(WlError):
 
 class SignalShapeError(UsageError, ValueError):
     """The values of a signal do not fit: wrong length, rank or dtype, or ids that disagree."""
+
+
+class StaleSignalError(UsageError, LookupError):
+    """A signal's function demanded another signal's value of this step, and there is none yet."""
 
 
 class UnknownNameError(UsageError, LookupError):

@@ -25,10 +25,10 @@ from wl_core.deferred import (
     sample_values,
     some_arrays,
 )
+from wl_core.dispatch import dispatch
 from wl_core.errors import SignalShapeError
 from wl_core.recorder import Recorder
 from wl_core.session import Session, session
-from wl_core.signals import dispatch
 from wl_core.table import normalise_name
 from wl_core.values import (
     BatchIds,

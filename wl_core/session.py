@@ -35,9 +35,9 @@ from wl_core.pace import Pace
 from wl_core.plugins import load_plugins
 from wl_core.recorder import OpenFrame, Recorder
 from wl_core.requests import Request, Requests
+from wl_core.settings import Settings
 from wl_core.signal_inputs import Inputs
 from wl_core.signal_memory import SignalMemory
-from wl_core.settings import Settings
 from wl_core.tail import Entry
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """``compute_signals``: static signals, over the whole data of the watched loaders.
 
-What a signal is, and how a function's value becomes one, is `signals`'.
+What a signal is, is `signals`'; how a function's values become one, `dispatch`'s.
 """
 
 from __future__ import annotations
@@ -9,12 +9,20 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from wl_core.codec import SampleId
+from wl_core.dispatch import Owners, numbered, record, results
 from wl_core.errors import UsageError
+from wl_core.recorded_arrays import instance_targets
 from wl_core.session import Session, session
-from wl_core.signals import Computed, Signal, SignalContext, registry
+from wl_core.signal_context import Call, SignalContext
+from wl_core.signals import Signal, registry
 from wl_core.table import normalise_name
+from wl_core.values import BatchIds
 
 if TYPE_CHECKING:
+    from wl_core.watch.items import Item
     from wl_core.watch.loader import TrackedLoader
 
 _SAMPLES_A_FRAME = 64
@@ -74,24 +82,72 @@ def _compute_over(
 ) -> None:
     if not chosen:
         return
-    all_computed = [Computed(running, made, loader.origin) for made in chosen]
+    all_computed = [_Computed(running, made, loader) for made in chosen]
     try:
         for number, item in enumerate(_shown(loader), 1):
-            for made, computed in zip(chosen, all_computed, strict=True):
-                computed.add(
-                    SignalContext(made, loader.origin, item.id, running.step, None, loader, item)
-                )
+            for computed in all_computed:
+                computed.add(item)
             if number % _SAMPLES_A_FRAME == 0:
                 _record(all_computed)
     finally:  # also what was computed before the data set raised, or Ctrl-C was pressed
         _record(all_computed)
-        for made, computed in zip(chosen, all_computed, strict=True):
-            counts[made.name] += computed.count
+        for computed in all_computed:
+            counts[computed.signal.name] += computed.count
 
 
-def _record(all_computed: list[Computed]) -> None:
+def _record(all_computed: list[_Computed]) -> None:
     for computed in all_computed:
         computed.record()
+
+
+class _Computed:
+    """What a signal's function makes of item after item, until it is recorded."""
+
+    def __init__(self, running: Session, signal: Signal, loader: TrackedLoader) -> None:
+        self._running = running
+        self._loader = loader
+        self.signal = signal
+        self.count = 0  # how many values have been recorded
+        self._forget()
+
+    def _forget(self) -> None:
+        self._ids: list[SampleId] = []
+        self._batch_idx: list[int] = []
+        self._annotation_ids: list[int] = []
+        self._values: list[float] = []
+
+    def add(self, item: Item) -> None:
+        """Calls the function for the item, or for each of its instances."""
+        running, loader = self._running, self._loader
+        call = Call(running, self.signal, running.step, loader.origin, item=item)
+        if self.signal.level == "sample":
+            which, values = results(call, [SignalContext(call, 0, item.id)])
+            self._ids += [item.id] * len(which)
+        else:
+            call.targets = _masks(loader, item)
+            places = range(len(call.targets))
+            which, values = results(
+                call, (SignalContext(call, at, item.id, at + 1) for at in places)
+            )
+            self._batch_idx += [len(self._ids)] * len(which)
+            self._annotation_ids += [at + 1 for at in which]
+            self._ids.append(item.id)
+        self._values += values
+
+    def record(self) -> None:
+        """Records the values since the last time, and computes the signals that wait for them."""
+        batch: Owners = BatchIds(self._loader.origin, self._ids)
+        if self.signal.level == "instance":
+            at, numbers = np.asarray(self._batch_idx), np.asarray(self._annotation_ids)
+            batch = numbered(batch, at.astype(np.int64), numbers.astype(np.int64))
+        record(self._running, self.signal, self._running.step, batch, self._values)
+        self.count += len(self._values)
+        self._forget()
+
+
+def _masks(loader: TrackedLoader, item: Item) -> list[Any]:
+    """The item's instances; none where it lists none."""
+    return instance_targets(loader, item) if isinstance(item.target, (list, tuple)) else []
 
 
 def _shown(loader: TrackedLoader) -> Iterator[Any]:

@@ -163,10 +163,10 @@ test_pass.__test__ = False  # type: ignore[attr-defined]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("root")
-    before, registry.by_name = registry.by_name, {}
+    before = registry.replace({})
     script(root)
     wl.finish()
-    registry.by_name = before
+    registry.replace(before)
     with wl.open_run(wl.find_run(root=root)) as opened:
         yield opened
 

@@ -141,14 +141,14 @@ class Finished:
 
 def recorded(path: Path) -> Iterator[Finished]:
     """For a fixture: a run at ``path``, no signal registered before, none left behind."""
-    before, registry.by_name = registry.by_name, {}
+    before = registry.replace({})
     wl.start_run(path)
     finished = Finished(path)
     try:
         yield finished
     finally:
         finished.close()
-        registry.by_name = before
+        registry.replace(before)
 
 
 def rows(run: wl.Run) -> dict[tuple[str, Any], dict[str, Any]]:

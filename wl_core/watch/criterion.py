@@ -23,6 +23,7 @@ from wl_core.deferred import (
     one_number,
     sample_values,
 )
+from wl_core.dispatch import dispatch, refuse_subscribers
 from wl_core.errors import UsageError
 from wl_core.save import (
     ArrayFacts,
@@ -34,7 +35,7 @@ from wl_core.save import (
     sample_facts,
 )
 from wl_core.session import Session, current_session, session
-from wl_core.signals import dispatch, refuse_subscribers, registry
+from wl_core.signals import registry
 from wl_core.table import normalise_name
 from wl_core.values import BatchIds, Instances
 from wl_core.watch.known import measures, remember
@@ -190,7 +191,7 @@ def _record_step(
 
 def _kept_for_subscribers(name: str, outputs: Any) -> Any:
     """What `SignalContext.logits` will show of the outputs, without the graph that made them."""
-    if next(registry.subscribers(name), None) is None:
+    if name not in registry.subscribers:
         return None
     return outputs.detach() if hasattr(outputs, "detach") else outputs
 

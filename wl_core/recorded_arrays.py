@@ -1,0 +1,77 @@
+"""The arrays of one sample or instance, for signals that ask: its mask, its last prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wl_core.arrays import unpack_record
+from wl_core.codec import SampleId
+from wl_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from wl_core.session import Session
+    from wl_core.watch.items import Item
+    from wl_core.watch.loader import TrackedLoader
+
+
+def instance_targets(loader: TrackedLoader, item: Item) -> list[Any]:
+    """The item's masks, in the order in which its instances are numbered.
+
+    A collate may have dropped the masks that are empty, and those have no number then. What the
+    loader counted in the batches says whether it did; before the first batch, a collate of the
+    user's own is taken to.
+
+    Raises:
+        UsageError: the item's target is not a list of arrays.
+    """
+    if not isinstance(item.target, (list, tuple)):
+        raise UsageError(
+            f"sample {item.id!r} lists no instances: its target is {type(item.target).__name__},"
+            " not a list of masks"
+        )
+    kept = [mask for mask in item.target if np.asarray(mask).any()]
+    counted = loader.instance_counts([item.id])
+    drops = not getattr(loader.collate_fn, "is_default", False)
+    if counted is not None:
+        drops = counted != [len(item.target)]
+    return kept if drops else list(item.target)
+
+
+def instance_target(loader: TrackedLoader, item: Item, annotation_id: int) -> Any:
+    """The mask of one instance, by its number from 1 on.
+
+    Raises:
+        UsageError: the item has no instance of that number.
+    """
+    masks = instance_targets(loader, item)
+    if annotation_id > len(masks):
+        raise UsageError(
+            f"the data set lists {len(masks)} instances of sample {item.id!r}, and there is no"
+            f" number {annotation_id}: pass targets= where the values are recorded"
+        )
+    return masks[annotation_id - 1]
+
+
+def latest_array(
+    running: Session, field: str, origin: str, sample_id: SampleId, annotation_id: int
+) -> npt.NDArray[Any] | None:
+    """The array that was recorded last, this step's included; None when there is none."""
+    if annotation_id:
+        view = running.views.view("instances")
+        found = view.get_ref(origin, sample_id, annotation_id, field)
+    else:
+        found = running.views.view("samples").get_ref(origin, sample_id, field)
+    return None if found is None else _load(running, found[0])
+
+
+def _load(running: Session, reference: bytes) -> npt.NDArray[Any]:
+    for opened in running.recorder.frames:  # on its way into the store
+        for known, record in opened.arrays:
+            if known == reference:
+                return unpack_record(record)
+    if reference not in running.arrays:
+        running.flush()
+    return running.arrays.get(reference)
