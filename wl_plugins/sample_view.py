@@ -284,11 +284,11 @@ class SampleView(Projection):
         choice = self._facts.decided.choice(name)
         return None if choice is None else choice.cell(row)
 
-    def tags_on(self, origin: str, ids: Sequence[SampleId]) -> dict[str, list[SampleId]]:
-        """For each tag that some of these samples have, those that have it."""
+    def tags_on(self, origin: str, ids: Sequence[SampleId]) -> dict[str, list[int]]:
+        """For each tag that some of these samples have, which ``[k]`` of them have it."""
         rows = np.asarray([self.index.find(origin, one) for one in ids], np.intp)
         found = self._facts.decided.tags_on(rows, len(self.index))
-        return {tag: [ids[at] for at in np.flatnonzero(on).tolist()] for tag, on in found.items()}
+        return {tag: np.flatnonzero(on).tolist() for tag, on in found.items()}
 
     def tagged(self, tag: str) -> list[tuple[str, SampleId]]:
         """``(origin, sample_id)`` of the samples that have the tag, in the canonical order."""
