@@ -112,7 +112,7 @@ class Discarded:
 
     def nothing_remains(self) -> UsageError:
         """The error of a pass that has no batch, or goes on for ever without one."""
-        one = next(iter(self.ids))
+        one = min(self.ids, key=str)
         return UsageError(
             f"the loader {self.origin!r} has no batch left: {len(self.ids)} of its samples are"
             f" discarded. Restore some: `wl restore {one}`, `wl undo`, or"
