@@ -217,6 +217,7 @@ class Session:
 
     def recount(self) -> None:
         """What is undone may lie anywhere in the log, also among what is not committed yet."""
+        self.recorder.settle()
         self._flush_for_views()
         self.discards.rebuild(self.log.decisions())
         self.categories.rebuild(self.log.decisions())
