@@ -301,6 +301,7 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
         "The training has done what the event at position ``request`` asks; ``refused`` says why "
         "not, if not.",
         "request:int refused:text",
+        landmark=DECISION,  # what was refused must not be obeyed when the run is continued
     ),
     replace(
         _kind(

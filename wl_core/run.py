@@ -242,6 +242,14 @@ class Run:
         curves = self.view("curves")
         return {name: curves.curve(name) for name in curves.names()}
 
+    def hyperparameters(self) -> dict[str, Any]:
+        """Every hyperparameter, and setting of a watched optimizer or loader, by its full name.
+
+        The view ``hyperparameters`` knows as well who set it, when and why, and all changes.
+        """
+        found: dict[str, Any] = self.view("hyperparameters").values()
+        return found
+
     def signal_history(
         self, signal: str, origin: str, sample_id: SampleId, annotation_id: int = 0
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

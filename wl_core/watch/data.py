@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from wl_core.errors import UsageError, nearest
 from wl_core.session import session
+from wl_core.watch.batch_size import LoaderSettings
 from wl_core.watch.collate import Collate, IndexedDataset, IndexedIterable
 from wl_core.watch.loader import TrackedLoader
 
@@ -103,7 +104,7 @@ def watch_data(
             f"another data set is watched as {origin!r}: give this one its loader_name"
         )
     running.loaders[origin] = tracked
-    running.recorder.add("object_described", "data", origin, _detail(tracked))
+    running.settings.include(LoaderSettings(running.loaders, origin), _detail(tracked))
     if preload_labels:
         tracked.preload()
     return tracked
