@@ -1,10 +1,10 @@
-"""Tags, categories, discards and undo: from the script and from another process, and what they do."""
+"""Tags, categories, discards and undo: by the script or another process, and what they do."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -228,7 +228,10 @@ def test_samples_are_found_by_their_tag_and_by_being_discarded(finished: Finishe
     ("call", "message"),
     [
         (lambda: wl.tag_samples(["a"], ""), "not empty"),
-        (lambda: wl.tag_samples(["a"], "x", mode="toggle"), "'add', 'remove' or 'set'"),
+        (
+            lambda: wl.tag_samples(["a"], "x", mode=cast("Any", "toggle")),
+            "'add', 'remove' or 'set'",
+        ),
         (lambda: wl.register_categorical_tag("", ["x"]), "a name"),
         (lambda: wl.register_categorical_tag("weather", []), "different texts"),
         (lambda: wl.register_categorical_tag("weather", "rainy"), "different texts"),
@@ -394,8 +397,8 @@ def test_tags_and_categories_are_undone_in_the_training_and_in_the_views(
 def test_a_signal_sees_that_a_tag_was_undone_amid_its_step(finished: Finished) -> None:
     seen = []
 
-    @wl.signal(name="tags", subscribe_to="x")
-    def tags(ctx: wl.SignalContext) -> float:
+    @wl.signal(name="watcher", subscribe_to="x")
+    def watcher(ctx: wl.SignalContext) -> float:
         seen.append(ctx.dataframe.get_value("unnamed", "a", "tags"))
         return 0.0
 
