@@ -4,16 +4,19 @@
     conjunction = negation { "and" negation }
     negation    = "not" negation | "(" expression ")" | test
     test        = operand COMPARE operand { COMPARE operand }      0.1 < loss < 0.5
-                | column "contains" text                           tags contains "blurry"
-                | column "in" "[" literal { "," literal } "]"      place in ["a1", "a2"]
+                | column "contains" literal                        tags contains "blurry"
+                | column "in" list                                 place in ["a1", "a2"]
                 | column "is" [ "not" ] "empty"
                 | column                                           a flag that is set
-    operand     = column | number | text
+    operand     = column | number | text | list                    classes == [1, 3]
+    list        = "[" [ literal { "," literal } ] "]"              after "in" not an empty one
+    literal     = number | text | "true" | "false"
     COMPARE     = "==" | "!=" | "<" | "<=" | ">" | ">="
 
 A column is written as it is when it is made of letters, digits and ``_ / . -`` (begins with a
 letter or ``_``, does not end in ``-``), and in backquotes otherwise. Text stands in single or
-double quotes, with no escapes; numbers may be ``inf`` and ``nan``.
+double quotes, with no escapes; numbers may be ``inf`` and ``nan``. ``true`` and ``false`` are
+columns of that name wherever a column may stand.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ MAX_DEPTH = 100
 KEYWORDS = frozenset({"and", "or", "not", "contains", "in", "is"})
 # Each comparison, and the same one read from right to left.
 MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_BOOLS = {"true": True, "false": False}
 _HINTS = {
     "=": "write == to compare",
     "&": "write and",
@@ -73,9 +77,14 @@ class Column:
     offset: int
 
 
+LiteralValue = float | int | str  # a bool is an int
+
+
 @dataclass(frozen=True, slots=True)
 class Constant:
-    value: float | int | str
+    """A number, a text, or a list of numbers, texts and bools."""
+
+    value: LiteralValue | tuple[LiteralValue, ...]
     offset: int
 
 
@@ -112,7 +121,7 @@ class Test:
     column: Column
     kind: Literal["flag", "empty", "contains", "in"]
     offset: int
-    values: tuple[float | int | str, ...] = ()
+    values: tuple[LiteralValue, ...] = ()
 
 
 Node = Junction | Not | Comparison | Test
@@ -212,7 +221,7 @@ class Parser:
         if token := self._take("keyword", "contains"):
             return self._contains(left, token)
         if token := self._take("keyword", "in"):
-            return Test(left, "in", token.offset, self._list())
+            return Test(left, "in", token.offset, self._some())
         if token := self._take("keyword", "is"):
             return self._is_empty(left, token)
         if self._token.kind == "keyword" and self._token.value == "not":
@@ -233,10 +242,10 @@ class Parser:
         return parts[0] if len(parts) == 1 else Junction(True, tuple(parts))
 
     def _contains(self, column: Column, token: _Token) -> Node:
-        text = self._take("text")
-        if text is None:
-            self._expected("a text in quotes", after="contains")
-        return Test(column, "contains", token.offset, (text.value,))
+        value = self._literal()
+        if value is None:
+            self._expected("a text in quotes or a number", after="contains")
+        return Test(column, "contains", token.offset, (value,))
 
     def _is_empty(self, column: Column, token: _Token) -> Node:
         negated = self._take("keyword", "not")
@@ -245,15 +254,28 @@ class Parser:
         test = Test(column, "empty", token.offset)
         return Not(test) if negated else test
 
-    def _list(self) -> tuple[float | int | str, ...]:
+    def _literal(self) -> LiteralValue | None:
+        """A value as it stands in lists, None where there is none."""
+        if token := self._take("column", *_BOOLS):
+            return _BOOLS[token.value]
+        token = self._take("number") or self._take("text")
+        value: LiteralValue | None = None if token is None else token.value
+        return value
+
+    def _some(self) -> tuple[LiteralValue, ...]:
+        """What follows ``in``."""
         if not self._take("symbol", "["):
             self._expected("a list such as ['a', 'b']", after="in")
+        return self._elements()
+
+    def _elements(self) -> tuple[LiteralValue, ...]:
+        """The rest of a list that is not empty."""
         values = []
         while True:
-            token = self._take("number") or self._take("text")
-            if token is None:
+            value = self._literal()
+            if value is None:
                 self._expected("a number or a text in quotes")
-            values.append(token.value)
+            values.append(value)
             if self._take("symbol", "]"):
                 return tuple(values)
             if not self._take("symbol", ","):
@@ -263,6 +285,8 @@ class Parser:
         if token := self._take("column"):
             self.columns.append(token.value)
             return Column(token.value, token.offset)
+        if token := self._take("symbol", "["):
+            return Constant(() if self._take("symbol", "]") else self._elements(), token.offset)
         token = self._take("number") or self._take("text")
         if token is None:
             self._expected("a column, a number or a text in quotes")

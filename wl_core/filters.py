@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from wl_core.errors import FilterError, UnknownNameError
 from wl_core.filter_parser import Column, Comparison, Constant, Junction, Node, Not, Parser, Test
-from wl_core.table import Table, TableColumn
+from wl_core.table import Table, TableColumn, list_key
 
 Mask = npt.NDArray[np.bool_]
 Compare = Callable[[Any, Any], Any]
@@ -87,22 +87,31 @@ class _Evaluator:
         try:
             return self.table.column(column.name)
         except UnknownNameError as error:
-            raise FilterError(str(error), self.text, column.offset) from error
+            message = str(error)
+            if column.name.lower() in ("true", "false"):
+                message = f"there is no column {column.name!r}; {_FLAGS_DO}"
+            raise FilterError(message, self.text, column.offset) from error
 
     def _compare(self, node: Comparison) -> Mask:
         left = self._column(node.column)
         right = self._column(node.right) if isinstance(node.right, Column) else node.right
         self._check_comparable(left, right, node.offset)
-        compare = _compare_texts if left.kind == "text" else _compare_numbers
-        mask = compare(left, right, COMPARE[node.operator]) & left.present
+        if left.kind == "list" and node.operator not in ("==", "!="):
+            message = f"{left.name} is a list, which has no order: {_LISTS_DO}"
+            raise FilterError(message, self.text, node.offset)
+        mask = _COMPARING[left.kind](left, right, COMPARE[node.operator]) & left.present
         return mask & right.present if isinstance(right, TableColumn) else mask
 
     def _check_comparable(self, left: TableColumn, right: Side, offset: int) -> None:
         kinds = (left.kind, _kind(right))
         if "flag" in kinds:
-            message = "a flag is not compared: write its name alone, or not and its name"
+            message = _FLAGS_DO
         elif kinds[0] != kinds[1]:
             message = f"{_said(left)}, but {_said(right)}"
+            if left.kind == "list":
+                message += f": {_LISTS_DO}"
+            elif kinds[1] == "list" and isinstance(right, Constant):
+                message += f": write {left.name} in [...] to find one of several"
         else:
             return
         raise FilterError(message, self.text, offset)
@@ -121,21 +130,29 @@ class _Evaluator:
 
     def _flag(self, column: TableColumn, node: Test) -> Mask:
         if column.kind != "flag":
-            raise FilterError(
-                f"{_said(column)}, not a flag: compare it with something", self.text, node.offset
-            )
+            advice = _LISTS_DO if column.kind == "list" else "compare it with something"
+            raise FilterError(f"{_said(column)}, not a flag: {advice}", self.text, node.offset)
         mask: Mask = column.values & column.present
         return mask
 
     def _contains(self, column: TableColumn, node: Test) -> Mask:
+        wanted = node.values[0]
+        if column.kind == "list":
+            (key,) = list_key([wanted])
+            return _where_category(column, lambda one: key in list_key(one)) & column.present
         if column.kind != "text":
-            raise FilterError(
-                f"contains looks into text, but {_said(column)}", self.text, node.offset
-            )
-        wanted = str(node.values[0])
+            message = f"contains looks into text and lists, but {_said(column)}"
+            raise FilterError(message, self.text, node.offset)
+        if not isinstance(wanted, str):
+            message = f"{_said(column)}: what it contains is a text in quotes, not {_shown(wanted)}"
+            raise FilterError(message, self.text, node.offset)
         return _where_category(column, lambda text: wanted in text) & column.present
 
     def _is_one_of(self, node: Test) -> Mask:
+        column = self._column(node.column)
+        if column.kind == "list":
+            message = f"in finds one of several values, but {_said(column)}: {_LISTS_DO}"
+            raise FilterError(message, self.text, node.offset)
         equal = [
             self._compare(Comparison(node.column, "==", node.offset, Constant(value, node.offset)))
             for value in node.values
@@ -144,15 +161,30 @@ class _Evaluator:
         return mask
 
 
+_FLAGS_DO = "a flag is not compared: write its name alone, or not and its name"
+_LISTS_DO = "a list is asked for what it contains (contains 3), or compared by == and != ([1, 3])"
+
+
 def _kind(side: Side) -> str:
     if isinstance(side, TableColumn):
         return side.kind
+    if isinstance(side.value, tuple):
+        return "list"
+    if isinstance(side.value, bool):
+        return "flag"
     return "text" if isinstance(side.value, str) else "number"
 
 
 def _said(side: Side) -> str:
-    what = f"{side.name} is" if isinstance(side, TableColumn) else f"{side.value!r} is"
-    return f"{what} a {_kind(side)}"
+    what = side.name if isinstance(side, TableColumn) else _shown(side.value)
+    return f"{what} is a {_kind(side)}"
+
+
+def _shown(value: object) -> str:
+    """A constant as it is written in a filter."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return repr(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _compare_numbers(left: TableColumn, right: Side, compare: Compare) -> Mask:
@@ -178,8 +210,30 @@ def _compare_texts(left: TableColumn, right: Side, compare: Compare) -> Mask:
     return mask
 
 
-def _where_category(column: TableColumn, test: Callable[[str], bool]) -> Mask:
-    """Rows whose text passes, asked once per different text."""
+def _compare_lists(left: TableColumn, right: Side, compare: Compare) -> Mask:
+    """Only for ``==`` and ``!=``; as a whole, in order, see `list_key`."""
+    if isinstance(right, Constant):
+        assert isinstance(right.value, tuple)
+        wanted = list_key(right.value)
+        return _where_category(left, lambda one: bool(compare(list_key(one), wanted)))
+    numbers: dict[Any, int] = {}
+    a, b = (
+        _per_row(side, [numbers.setdefault(list_key(one), len(numbers)) for one in side.categories])
+        for side in (left, right)
+    )
+    mask: Mask = compare(a, b)
+    return mask
+
+
+_COMPARING: dict[str, Callable[[TableColumn, Side, Compare], Mask]] = {
+    "number": _compare_numbers,
+    "text": _compare_texts,
+    "list": _compare_lists,
+}
+
+
+def _where_category(column: TableColumn, test: Callable[[Any], bool]) -> Mask:
+    """Rows whose text or list passes, asked once per different one."""
     return _per_row(column, [test(text) for text in column.categories]).astype(np.bool_)
 
 

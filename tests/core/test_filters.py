@@ -16,7 +16,7 @@ from wl_core.errors import FilterError
 from wl_core.filters import Filter
 from wl_core.table import Table, TableColumn
 
-Cell = float | int | bool | str | None
+Cell = float | int | bool | str | list[Any] | None
 Row = dict[str, Cell]
 
 
@@ -27,6 +27,10 @@ def column(name: str, kind: str, cells: list[Any], dtype: Any = None) -> TableCo
         categories = sorted({cell for cell in cells if cell is not None})
         codes = [-1 if cell is None else categories.index(cell) for cell in cells]
         return TableColumn(name, "text", np.array(codes, np.int32), present, categories)
+    if kind == "list":
+        lists = [() if cell is None else tuple(cell) for cell in cells]
+        codes = list(range(len(lists)))
+        return TableColumn(name, "list", np.array(codes, np.int32), present, lists)
     filled = [1 if cell is None else cell for cell in cells]
     dtype = dtype or (np.float64 if kind == "number" else bool)
     return TableColumn(name, kind, np.array(filled, dtype), present)  # type: ignore[arg-type]
@@ -42,6 +46,8 @@ TABLE = Table(
         column("two words", "text", ["x", "y", "it's", 'say "hi"', None]),
         column("discarded", "flag", [True, False, False, True, None]),
         column("ratio", "number", [0.1, 0.2, 0.3, 0.4, 0.5], np.float32),
+        column("classes", "list", [[1, 3], ["cat", 3.0], [], None, [True, "1", math.nan]]),
+        column("truth", "list", [[1.0, 3], ["cat"], [], [1], [True, "1", math.nan]]),
     )
 )
 
@@ -92,6 +98,24 @@ def rows(text: str) -> list[int]:
         ("not discarded and sample_id < 2", [1]),
         ("not (discarded and sample_id < 2)", [1, 2, 3, 4]),
         ("  sample_id\n==\t1\n", [1]),
+        ("classes contains 3", [0, 1]),
+        ("classes contains 'cat'", [1]),
+        ("classes contains 'c'", []),
+        ("classes contains 1", [0]),
+        ("classes contains true", [4]),
+        ("classes contains false", []),
+        ("classes contains nan", [4]),
+        ("not classes contains 3", [2, 3, 4]),
+        ("classes == [1, 3]", [0]),
+        ("[1.0, 3.0] == classes", [0]),
+        ("classes == [3, 1]", []),
+        ("classes == []", [2]),
+        ("classes != []", [0, 1, 4]),
+        ("classes == [true, '1', nan]", [4]),
+        ("classes is empty", [3]),
+        ("classes == truth", [0, 2, 4]),
+        ("classes != truth", [1]),
+        ("[] == classes == truth", [2]),
     ],
 )
 def test_rows_that_match(text: str, expected: list[int]) -> None:
@@ -165,8 +189,12 @@ def test_a_column_without_any_text_matches_nothing() -> None:
         ("a < 1 < 2", 6, "one side must be a column"),
         ("5", 1, "expected a comparison"),
         ("'x' contains 'y'", 4, "expected a comparison"),
-        ("a contains b", 11, "expected a text in quotes after contains, but found b"),
-        ("a contains 3", 11, "expected a text in quotes"),
+        ("a contains b", 11, "expected a text in quotes or a number after contains, but found b"),
+        ("a contains [1]", 11, "expected a text in quotes or a number"),
+        ("[1] == [1]", 4, "one side must be a column"),
+        ("a == [b]", 6, "expected a number or a text in quotes, but found b"),
+        ("a == [1", 7, "expected ',' or ']'"),
+        ("[1] contains 1", 4, "expected a comparison"),
         ("a in 3", 5, "expected a list"),
         ("a in []", 6, "expected a number or a text"),
         ("a in [1 2]", 8, "expected ',' or ']'"),
@@ -202,7 +230,20 @@ def test_what_cannot_be_read_is_pointed_at(text: str, offset: int, message: str)
         ("sample_id < discarded", 10, "a flag is not compared"),
         ("place", 0, "place is a text, not a flag"),
         ("sample_id or discarded", 0, "sample_id is a number, not a flag"),
-        ("sample_id contains '1'", 10, "contains looks into text, but sample_id is a number"),
+        ("sample_id contains '1'", 10, "looks into text and lists, but sample_id is a number"),
+        ("place contains 3", 6, "place is a text: what it contains is a text in quotes, not 3"),
+        ("place contains true", 6, "a text in quotes, not true"),
+        ("classes > [1]", 8, "classes is a list, which has no order: a list is asked for"),
+        ("classes < truth", 8, "classes is a list, which has no order"),
+        ("[1] <= classes", 4, "which has no order"),
+        ("classes == 3", 8, "classes is a list, but 3 is a number: a list is asked for what it"),
+        ("'cat' == classes", 6, "classes is a list, but 'cat' is a text"),
+        ("classes == place", 8, "classes is a list, but place is a text"),
+        ("classes in [1, 3]", 8, "in finds one of several values, but classes is a list"),
+        ("classes", 0, "classes is a list, not a flag: a list is asked for"),
+        ("sample_id == [1, 'x']", 10, "but [1, 'x'] is a list: write sample_id in [...]"),
+        ("sample_id in [true]", 10, "a flag is not compared"),
+        ("discarded == true", 13, "there is no column 'true'; a flag is not compared"),
     ],
 )
 def test_what_does_not_fit_the_table_is_pointed_at(text: str, offset: int, message: str) -> None:
@@ -224,6 +265,7 @@ def test_the_error_draws_a_caret_under_the_place() -> None:
 NUMBERS = ["x", "y/z", "w-1"]
 TEXTS = ["s", "t u"]
 FLAGS = ["f", "`or`"]
+LISTS = ["l", "classes"]
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -232,10 +274,16 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+KINDS = (
+    dict.fromkeys(NUMBERS, "number") | dict.fromkeys(TEXTS, "text") | dict.fromkeys(LISTS, "list")
+)
 Tree = tuple[str, Callable[[Row], bool]]
 
 numbers = st.sampled_from([0.0, -1.0, 0.5, 1e-4, 3.0, math.inf, -math.inf])
 texts = st.sampled_from(["", "a", "ab", "b", "é"])
+
+
+elements = st.sampled_from([0.0, 1.0, math.inf, "", "a", "1", True, False])
 
 
 def printed(value: float | str) -> str:
@@ -292,6 +340,34 @@ def emptiness(name: str, negated: bool) -> Tree:
     return f"{quoted(name)} {words}", lambda row: (row[name] is None) != negated
 
 
+def is_element(value: Any, cell: list[Any]) -> bool:
+    """1 and 1.0 are the same number; True is no number, and text none either."""
+    return any(type(value) is type(one) and value == one for one in cell)
+
+
+def list_containing(name: str, value: Any) -> Tree:
+    return (
+        f"{name} contains {element(value)}",
+        lambda row: row[name] is not None and is_element(value, row[name]),  # type: ignore[arg-type]
+    )
+
+
+def list_compared(name: str, sign: str, values: list[Any], mirrored: bool) -> Tree:
+    listed = f"[{', '.join(map(element, values))}]"
+
+    def agrees(row: Row) -> bool:
+        if row[name] is None:
+            return False
+        pairs = [[(type(one), one) for one in cell] for cell in (row[name], values)]  # type: ignore[union-attr]
+        return OPERATORS[sign](*pairs)
+
+    return f"{listed} {sign} {name}" if mirrored else f"{name}{sign}{listed}", agrees
+
+
+def element(value: Any) -> str:
+    return repr(value).lower() if isinstance(value, bool) else printed(value)
+
+
 def flag(name: str) -> Tree:
     return name, lambda row: bool(row[name.strip("`")])
 
@@ -307,7 +383,15 @@ leaves = st.one_of(
     ),
     st.builds(one_of, st.sampled_from(NUMBERS), st.lists(numbers, min_size=1, max_size=3)),
     st.builds(containing, st.sampled_from(TEXTS), texts),
-    st.builds(emptiness, st.sampled_from(NUMBERS + TEXTS), st.booleans()),
+    st.builds(emptiness, st.sampled_from(NUMBERS + TEXTS + LISTS), st.booleans()),
+    st.builds(list_containing, st.sampled_from(LISTS), elements),
+    st.builds(
+        list_compared,
+        st.sampled_from(LISTS),
+        st.sampled_from(["==", "!="]),
+        st.lists(elements, max_size=2),
+        st.booleans(),
+    ),
     st.builds(flag, st.sampled_from(FLAGS)),
 )
 
@@ -329,17 +413,17 @@ trees = st.recursive(
 cells = st.fixed_dictionaries(
     {name: st.none() | numbers | st.just(math.nan) for name in NUMBERS}
     | {name: st.none() | texts for name in TEXTS}
+    | {name: st.none() | st.lists(elements, max_size=3) for name in LISTS}
     | {name.strip("`"): st.none() | st.booleans() for name in FLAGS}
 )
 
 
 @given(trees, st.lists(cells, max_size=6))
 def test_any_filter_agrees_with_python_row_by_row(tree: Tree, data: list[Row]) -> None:
-    kinds = dict.fromkeys(NUMBERS, "number") | dict.fromkeys(TEXTS, "text")
     table = Table(
         tuple(
-            column(name, kinds.get(name, "flag"), [row[name] for row in data])
-            for name in [*kinds, "f", "or"]
+            column(name, KINDS.get(name, "flag"), [row[name] for row in data])
+            for name in [*KINDS, "f", "or"]
         )
     )
     text, expected = tree
@@ -359,7 +443,7 @@ def test_any_text_is_read_or_refused_within_itself(text: str) -> None:
 @given(leaves, leaves, leaves)
 def test_and_binds_tighter_than_or(a: Tree, b: Tree, c: Tree) -> None:
     row: Row = {"x": 1.0, "y/z": None, "w-1": 3.0, "s": "a", "t u": None, "f": True, "or": False}
-    kinds = dict.fromkeys(NUMBERS, "number") | dict.fromkeys(TEXTS, "text")
-    table = Table(tuple(column(n, kinds.get(n, "flag"), [cell]) for n, cell in row.items()))
+    row |= {"l": ["a", 1.0], "classes": None}
+    table = Table(tuple(column(n, KINDS.get(n, "flag"), [cell]) for n, cell in row.items()))
     mask = Filter.parse(f"{a[0]} or {b[0]} and {c[0]}").mask(table)
     assert mask.tolist() == [a[1](row) or (b[1](row) and c[1](row))]
