@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,13 @@ from wl_core.codec import SampleId, pack_index, pack_vector
 from wl_core.errors import SignalFailedWarning, SignalShapeError, UsageError
 from wl_core.recorder import Recorder
 from wl_core.session import Session
-from wl_core.signal_context import BatchSignalContext, Call, SignalContext, keys_of
+from wl_core.signal_call import Call, keys_of
+from wl_core.signal_context import BatchSignalContext, SignalContext
 from wl_core.signals import Signal, registry, wrong_level
 from wl_core.values import BatchIds, Instances, as_array
+
+if TYPE_CHECKING:
+    from wl_core.save import ArrayFacts
 
 Owners = BatchIds | Instances
 
@@ -34,9 +38,8 @@ def dispatch(
     owners: Owners,
     values: npt.NDArray[Any],
     outputs: Any = None,
+    facts: ArrayFacts | None = None,
     *,
-    targets: Any = None,
-    preds: Any = None,
     step: int | None = None,
 ) -> None:
     """Computes the dynamic signals that wait for ``name``, whose ``values [N]`` were just recorded.
@@ -44,7 +47,7 @@ def dispatch(
     Args:
         owners: the samples or instances that they belong to.
         outputs: the model's output for the batch, where it is known.
-        targets, preds: the arrays that were given with the values.
+        facts: the arrays that were given with the values.
         step: theirs; that of the open frame when left out.
     """
     waiting = registry.subscribers.get(name)
@@ -57,7 +60,7 @@ def dispatch(
         if made.level != level:
             _refuse(running, made, name, level)
         elif made.is_due(at):
-            logged.compute(made, outputs, targets, preds)
+            logged.compute(made, outputs, facts)
 
 
 def refuse_subscribers(running: Session, name: str, level: str) -> None:
@@ -91,7 +94,7 @@ class _Logged:
         self._values = np.asarray(values, np.float64)
         self._ids, self._numbers, self._batch_idx = _whose(owners)
 
-    def compute(self, made: Signal, outputs: Any, targets: Any, preds: Any) -> None:
+    def compute(self, made: Signal, outputs: Any, facts: ArrayFacts | None) -> None:
         """Calls the function for all that have what it waits for; records what it returned."""
         ready = self._ready(made)
         places: Sequence[int] = range(len(self._ids)) if ready is None else list(ready)
@@ -99,8 +102,9 @@ class _Logged:
             return
         call = Call(
             self._running, made, self._step, _batch(self._owners).origin,
-            self._owners, outputs, targets, preds,
+            self._owners, outputs, facts,
         )  # fmt: skip
+        values: Sequence[float] | npt.NDArray[Any] | None
         if made.batched:
             values = _result_of_batch(call, self._batch_context(call, places, ready))
             if values is None:
@@ -190,7 +194,11 @@ def _checked(made: Signal, found: Any, count: int) -> npt.NDArray[Any]:
 
 
 def record(
-    running: Session, made: Signal, step: int, owners: Owners, values: Sequence[float] | Any
+    running: Session,
+    made: Signal,
+    step: int,
+    owners: Owners,
+    values: Sequence[float] | npt.NDArray[Any],
 ) -> None:
     """Records a signal's ``values [N]`` of a step, and computes the signals that wait for it."""
     if not len(owners):

@@ -40,21 +40,6 @@ def instance_targets(loader: TrackedLoader, item: Item) -> list[Any]:
     return kept if drops else list(item.target)
 
 
-def instance_target(loader: TrackedLoader, item: Item, annotation_id: int) -> Any:
-    """The mask of one instance, by its number from 1 on.
-
-    Raises:
-        UsageError: the item has no instance of that number.
-    """
-    masks = instance_targets(loader, item)
-    if annotation_id > len(masks):
-        raise UsageError(
-            f"the data set lists {len(masks)} instances of sample {item.id!r}, and there is no"
-            f" number {annotation_id}: pass targets= where the values are recorded"
-        )
-    return masks[annotation_id - 1]
-
-
 def latest_array(
     running: Session, field: str, origin: str, sample_id: SampleId, annotation_id: int
 ) -> npt.NDArray[Any] | None:

@@ -8,8 +8,7 @@ records waits for it (`deferred`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,11 +21,11 @@ from wl_core.deferred import (
     Values,
     instance_values,
     landed,
-    sample_values,
     some_arrays,
 )
-from wl_core.dispatch import dispatch
+from wl_core.dispatch import at_step, dispatch, refuse_subscribers
 from wl_core.errors import SignalShapeError
+from wl_core.labels import SampleValues, record_values, sample_values
 from wl_core.recorder import Recorder
 from wl_core.session import Session, session
 from wl_core.table import normalise_name
@@ -55,10 +54,12 @@ def save_signals(
     log: bool = False,
     origin: str | None = None,
 ) -> None:
-    """Records values of samples: ``{name: values [B]}``, where extra dimensions are averaged.
+    """Records values of samples: ``{name: values [B]}``.
 
     Args:
-        signals: tensors, arrays or lists of one value per sample.
+        signals: tensors, arrays or lists of one value per sample. Of a tensor or array dimensions
+            beyond the first are averaged. A list may also hold texts, or a short list of texts,
+            numbers or bools for each sample: these are kept as they are, see `wl_core.labels`.
         batch_ids: the samples' ids ``[B]``; left out, the batch of the tracked loader.
         preds, preds_raw: predictions ``[B, …]``, kept as the samples' arrays ``prediction`` and
             ``prediction_raw``; one number per sample becomes a column instead.
@@ -75,7 +76,7 @@ def save_signals(
     running = session()
     batch = resolve(running, batch_ids, origin, _count_of(signals) if batch_ids is None else None)
     values = {
-        normalise_name(name): sample_values(normalise_name(name), value, len(batch))
+        normalise_name(name): sample_values(running, normalise_name(name), value, len(batch))
         for name, value in signals.items()
     }
     facts = sample_facts(batch, preds=preds, preds_raw=preds_raw, targets=targets)
@@ -88,13 +89,20 @@ def save_signals(
 
 
 def _record_samples(
-    running: Session, log: bool, batch: BatchIds, values: dict[str, Values], facts: ArrayFacts
+    running: Session,
+    log: bool,
+    batch: BatchIds,
+    values: dict[str, SampleValues],
+    facts: ArrayFacts,
 ) -> None:
     for name, value in values.items():
-        running.recorder.values(name, log, batch, landed(value))
+        record_values(running, name, log, batch, value)
     facts.record(running.recorder)
     for name, value in values.items():
-        dispatch(running, name, batch, landed(value))
+        if isinstance(value, list):
+            refuse_subscribers(running, name, "label")
+        else:
+            dispatch(running, name, batch, landed(value), None, facts)
 
 
 def save_instance_signals(
@@ -148,6 +156,8 @@ def _record_instances(
     for name, value in values.items():
         running.recorder.instance_values(name, log, instances, landed(value))
     facts.record(running.recorder)
+    for name, value in values.items():
+        dispatch(running, name, instances, landed(value), None, facts)
 
 
 def record_or_wait(
@@ -308,6 +318,16 @@ class ArrayFacts:
         if len(parts):
             self.arrays.append((name, owners, parts))
 
+    def of(self, name: str) -> tuple[BatchIds | Instances, Arrays] | None:
+        """Whose the arrays of a field are, and one for each of them; None where none were given."""
+        for found, owners, parts in self.arrays:
+            if found == name:
+                return owners, _here(parts)
+        for batch, found, parts in self.columns:
+            if found == name:
+                return batch, _here(parts)
+        return None
+
     def keep(self) -> None:
         """Copies what is here already: the script may change it until it is recorded."""
         self.arrays = [(name, owners, _kept(parts)) for name, owners, parts in self.arrays]
@@ -368,16 +388,3 @@ def instance_facts(
         if given is not None:
             facts.add(name, instances, flatten(given, instances))
     return facts
-
-
-@contextmanager
-def at_step(recorder: Recorder, step: int | None) -> Iterator[None]:
-    """Records at another step than the current one, where one is given: in a frame of its own."""
-    if step is None:
-        yield
-        return
-    recorder.begin(recorder.phase, step)
-    try:
-        yield
-    finally:
-        recorder.end()

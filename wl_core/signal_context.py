@@ -1,8 +1,8 @@
 """What a signal's function is told: about one sample or instance, or about a batch of them.
 
-When functions are called is `dispatch`'s and `static`'s. A context is made for every sample of every
-step, so it holds only what is its own; the rest it shares with those of the same `Call`, and works
-out when it is asked.
+When functions are called is `dispatch`'s and `static`'s. A context is made for every sample of
+every step, so it holds only what is its own; the rest it shares with those of the same `Call`, and
+works out when it is asked.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wl_core.codec import SampleId
-from wl_core.errors import StaleSignalError, UsageError
-from wl_core.recorded_arrays import instance_target, latest_array
-from wl_core.session import Session, current_session
+from wl_core.errors import UsageError
+from wl_core.recorded_arrays import latest_array
+from wl_core.session import current_session
+from wl_core.signal_call import Call
 from wl_core.signal_memory import Key, Trajectory
 from wl_core.signals import Signal
-from wl_core.table import normalise_name
-from wl_core.values import BatchIds, Instances, as_array, flatten
-
-if TYPE_CHECKING:
-    from wl_core.watch.items import Item
+from wl_core.values import Instances
 
 _NO_INPUTS: Mapping[str, Any] = MappingProxyType({})
 
@@ -46,129 +43,6 @@ class DataFrameReader:
         if running is None:
             return None
         return running.views.value(origin, sample_id, column, annotation_id)
-
-
-class Call:
-    """What the contexts of one call for a signal have in common.
-
-    ``outputs``, ``targets`` and ``preds`` are what came with the values, as they were given; the
-    model's outputs are of ``owners``' batch, the others of ``owners`` themselves.
-    """
-
-    __slots__ = (
-        "_flat", "_item", "_latest", "origin", "outputs", "owners", "preds", "running", "signal", "step",
-        "targets",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        running: Session,
-        signal: Signal,
-        step: int,
-        origin: str,
-        owners: BatchIds | Instances | None = None,
-        outputs: Any = None,
-        targets: Any = None,
-        preds: Any = None,
-        item: Item | None = None,
-    ) -> None:
-        self.running = running
-        self.signal = signal
-        self.step = step
-        self.origin = origin
-        self.owners = owners
-        self.outputs = outputs
-        self.targets = targets
-        self.preds = preds
-        self._item = item
-        self._flat: dict[str, Any] = {}
-        self._latest: dict[str, tuple[list[int], list[float]]] = {}
-
-    def item(self, sample_id: SampleId) -> Item:
-        """The data set's item, which is kept until another one is asked for.
-
-        Raises:
-            UsageError: the origin's data is not watched.
-        """
-        if self._item is None or self._item.id != sample_id:
-            loader = self.running.loaders.get(self.origin)
-            if loader is None:
-                raise UsageError(
-                    f"the data of sample {sample_id!r} is not known: its origin {self.origin!r} is"
-                    " not a loader that was watched with flag='data'"
-                )
-            self._item = loader.item(sample_id)
-        return self._item
-
-    def given(self, name: str, place: int) -> Any:
-        """One of the arrays that came with the values, None where none came."""
-        if name not in self._flat:
-            arrays = getattr(self, name)
-            nested = arrays is not None and isinstance(self.owners, Instances)
-            self._flat[name] = flatten(arrays, self.owners) if nested else arrays
-        found = self._flat[name]
-        return None if found is None else found[place]
-
-    def latest(
-        self, name: str, keys: Sequence[Key], default: float, *, require_fresh: bool
-    ) -> npt.NDArray[np.float64]:
-        """See `SignalContext.latest`: for each key ``[B]``."""
-        steps, values = self._found(name, keys)
-        if require_fresh and (steps != self.step).any():
-            place = int(np.flatnonzero(steps != self.step)[0])
-            raise StaleSignalError(_stale(name, keys[place], int(steps[place]), self.step))
-        return np.where(steps < 0, default, values)
-
-    def latest_of_one(
-        self, name: str, place: int, key: Key, default: float, *, require_fresh: bool
-    ) -> float:
-        """The same for one of the call's own, for which all of them are looked up at once."""
-        if self.owners is None:
-            return float(self.latest(name, [key], default, require_fresh=require_fresh)[0])
-        if name not in self._latest:
-            found = self._found(name, keys_of(self.owners))
-            self._latest[name] = found[0].tolist(), found[1].tolist()
-        steps, values = self._latest[name]
-        if require_fresh and steps[place] != self.step:
-            raise StaleSignalError(_stale(name, key, steps[place], self.step))
-        return default if steps[place] < 0 else values[place]
-
-    def _found(self, name: str, keys: Sequence[Key]) -> Trajectory:
-        """The latest step and value of each; of an instance without one, its sample's."""
-        name, memory = normalise_name(name), self.running.memory
-        steps, values = memory.latest(name, self.origin, keys)
-        if self.signal.level == "instance" and (steps < 0).any():
-            of_samples = [key[0] if isinstance(key, tuple) else key for key in keys]
-            other_steps, other = memory.latest(name, self.origin, of_samples)
-            values = np.where(steps < 0, other, values)
-            steps = np.where(steps < 0, other_steps, steps)
-        return steps, values
-
-    def histories(self, name: str, keys: Sequence[Key]) -> list[Trajectory]:
-        if not self.signal.include_history:
-            raise UsageError(
-                f"the signal {self.signal.name!r} keeps no history: register it with"
-                " include_history=True"
-            )
-        memory = self.running.memory
-        return memory.histories(normalise_name(name), self.origin, keys, self.step)
-
-
-def keys_of(owners: BatchIds | Instances) -> Sequence[Key]:
-    """The key of each sample, or of each instance."""
-    if isinstance(owners, BatchIds):
-        return owners.ids
-    at, numbers = owners.batch_idx.tolist(), owners.annotation_ids.tolist()
-    return [(owners.batch.ids[place], number) for place, number in zip(at, numbers, strict=True)]
-
-
-def _stale(name: str, key: Key, found: int, step: int) -> str:
-    whose = f"instance {key[1]} of sample {key[0]!r}" if isinstance(key, tuple) else f"{key!r}"
-    last = f"its last value is of step {found}" if found >= 0 else "it never had one"
-    return (
-        f"{name!r} has no value of {whose} at step {step}; {last}. Record it before what this"
-        f" signal waits for, or wait for both with inputs=[…, {name!r}]"
-    )
 
 
 class SignalContext:
@@ -249,30 +123,28 @@ class SignalContext:
         """The target: what was given as ``targets=`` with the value, else the data set's own.
 
         For an instance its mask, which is found by its number in the data set's list of masks. It
-        is read when it is first asked for.
+        is read when it is asked for: an array where it was given, else as the data set returns it.
 
         Raises:
             UsageError: nothing was given and the data is not watched, or has no such instance.
         """
-        found = self._call.given("targets", self._place)
+        found = self._call.given("target", self._place)
         if found is not None:
             return found
-        item = self._call.item(self.sample_id)
-        if not self.annotation_id:
-            return item.target
-        loader = self._call.running.loaders[self._call.origin]
-        return instance_target(loader, item, self.annotation_id)
+        if self.annotation_id:
+            return self._call.mask(self.sample_id, self.annotation_id)
+        return self._call.item(self.sample_id).target
 
     @property
     def prediction(self) -> npt.NDArray[Any] | None:
         """The prediction: what was given as ``preds=``, else the last one that was recorded.
 
-        None when none ever was. It is read when it is first asked for.
+        None when none ever was. It is read when it is asked for.
         """
         call = self._call
-        found = call.given("preds", self._place)
+        found = call.given("prediction", self._place)
         if found is not None:
-            return as_array(found)
+            return np.asarray(found)
         return latest_array(
             call.running, "prediction", call.origin, self.sample_id, self.annotation_id
         )
@@ -295,9 +167,7 @@ class SignalContext:
     def _key(self) -> Key:
         return (self.sample_id, self.annotation_id) if self.annotation_id else self.sample_id
 
-    def latest(
-        self, name: str, default: float = math.nan, require_fresh: bool = False
-    ) -> float:
+    def latest(self, name: str, default: float = math.nan, require_fresh: bool = False) -> float:
         """The most recent value of another signal of this sample or instance, at any step so far.
 
         For an instance without a value of that name, its sample's. ``default`` where there is none.

@@ -2,9 +2,9 @@
 
 Nothing is kept until somebody asks. The first question for a signal reads the log once; from there
 on its values are taken from the frames as they are recorded, so that a value of this step is there
-at once. A signal of which the latest value is asked takes 16 bytes a sample; one whose
-history is asked about 120 bytes a sample and 18 a value. The index of samples, about 100 bytes each,
-is shared. Other questions (metadata, decisions, a value by its column) are `local`'s.
+at once. A signal of which the latest value is asked takes 16 bytes a sample; one whose history is
+asked about 120 bytes a sample and 18 a value. They share an index of the samples, about 100 bytes
+each. Other questions (metadata, decisions, a value by its column) are `local`'s.
 """
 
 from __future__ import annotations
@@ -103,9 +103,7 @@ class SignalMemory:
         found: Trajectory = kept.of(self._rows_of(origin, keys))
         return found
 
-    def histories(
-        self, name: str, origin: str, keys: Sequence[Key], step: int
-    ) -> list[Trajectory]:
+    def histories(self, name: str, origin: str, keys: Sequence[Key], step: int) -> list[Trajectory]:
         """The steps and values ``[N]`` of each key, in the order of the log, up to ``step``."""
         kept = self._of(name, _Trails, origin)
         return [kept.of(row, step) for row in self._rows_of(origin, keys).tolist()]

@@ -22,7 +22,7 @@ _LEVELS = ("sample", "instance")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signal:
-    """A registered signal. It waits for ``subscribe_to`` or ``inputs``; a static one for neither."""
+    """A registered signal. A dynamic one waits for ``subscribe_to`` or for ``inputs``."""
 
     name: str
     function: Callable[[Any], Any]
@@ -135,13 +135,24 @@ registry = _Registry()
 
 
 def wrong_level(waiting: Signal, name: str, level: str) -> str:
-    """Why a signal waits in vain for ``name``, which has one value per ``level``, and what to do."""
+    """Why a signal waits in vain for ``name``, which has a value per ``level``, and what to do.
+
+    The level ``label`` is that of texts and lists.
+    """
+    if level == "label":
+        return (
+            f"{waiting.name!r} waits for {name!r}, which is a text or a list for each sample; a"
+            " signal waits for numbers: let it wait for one, and read the label with"
+            " ctx.dataframe.get_value"
+        )
     advice = {
         "instance": "pass level='instance', or record one number per sample (the mean of its"
         " instances, say) with save_signals and subscribe to that",
         "sample": "leave level='instance' out, or record one value per instance with"
         " save_instance_signals; a function of an instance reads its sample's values with"
         " ctx.latest",
+        "group": "record the groups' values with save_signals or save_instance_signals as well,"
+        " under another name, and subscribe to that",
         "step": "subscribe to a criterion with per_sample=True or per_instance=True, or to a name"
         " that save_signals records",
     }

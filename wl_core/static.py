@@ -16,7 +16,8 @@ from wl_core.dispatch import Owners, numbered, record, results
 from wl_core.errors import UsageError
 from wl_core.recorded_arrays import instance_targets
 from wl_core.session import Session, session
-from wl_core.signal_context import Call, SignalContext
+from wl_core.signal_call import Call
+from wl_core.signal_context import SignalContext
 from wl_core.signals import Signal, registry
 from wl_core.table import normalise_name
 from wl_core.values import BatchIds
@@ -113,7 +114,7 @@ class _Computed:
     def _forget(self) -> None:
         self._ids: list[SampleId] = []
         self._batch_idx: list[int] = []
-        self._annotation_ids: list[int] = []
+        self._numbers: list[int] = []
         self._values: list[float] = []
 
     def add(self, item: Item) -> None:
@@ -124,23 +125,23 @@ class _Computed:
             which, values = results(call, [SignalContext(call, 0, item.id)])
             self._ids += [item.id] * len(which)
         else:
-            call.targets = _masks(loader, item)
-            places = range(len(call.targets))
+            places = range(len(_masks(loader, item)))
             which, values = results(
                 call, (SignalContext(call, at, item.id, at + 1) for at in places)
             )
             self._batch_idx += [len(self._ids)] * len(which)
-            self._annotation_ids += [at + 1 for at in which]
+            self._numbers += [at + 1 for at in which]
             self._ids.append(item.id)
         self._values += values
 
     def record(self) -> None:
         """Records the values since the last time, and computes the signals that wait for them."""
-        batch: Owners = BatchIds(self._loader.origin, self._ids)
+        batch = BatchIds(self._loader.origin, self._ids)
+        owners: Owners = batch
         if self.signal.level == "instance":
-            at, numbers = np.asarray(self._batch_idx), np.asarray(self._annotation_ids)
-            batch = numbered(batch, at.astype(np.int64), numbers.astype(np.int64))
-        record(self._running, self.signal, self._running.step, batch, self._values)
+            at, numbers = (np.asarray(one, np.int64) for one in (self._batch_idx, self._numbers))
+            owners = numbered(batch, at, numbers)
+        record(self._running, self.signal, self._running.step, owners, self._values)
         self.count += len(self._values)
         self._forget()
 

@@ -62,7 +62,7 @@ class Watch:
         if self.level == "sample":
             return self._samples(running, output, inputs, ours)
         if self.level == "instance":
-            return self._instances(running, output, ours)
+            return self._instances(running, output, inputs, ours)
         self._step(running, output, ours)
         return output
 
@@ -95,9 +95,9 @@ class Watch:
         running.recorder.values(self.name, self.log, batch, values)
         if facts is not None:
             facts.record(running.recorder)
-        dispatch(running, self.name, batch, values, inputs)
+        dispatch(running, self.name, batch, values, inputs, facts)
 
-    def _instances(self, running: Session, output: Any, ours: dict[str, Any]) -> Any:
+    def _instances(self, running: Session, output: Any, inputs: Any, ours: dict[str, Any]) -> Any:
         batch = resolve(running, ours.get("batch_ids"), ours.get("origin"), None)
         instances = resolve_instances(running, batch, ours.get("batch_idx"), ours.get("targets"))
         values = instance_values(self.name, output, len(instances))
@@ -106,11 +106,12 @@ class Watch:
         running.handover.claim(batch)
         measures(running, self.name, batch)
         found: dict[str, Values] = {self.name: values}
+        waits = isinstance(values, Arriving) or (facts is not None and bool(facts.arriving))
+        kept = _kept_for_subscribers(self.name, inputs) if waits else inputs
         with running.recorder.facts():
             running.declare(self.name, "instance", self.role, self.log, {})
-            record = partial(self._record_instances, running, instances, found, facts)
+            record = partial(self._record_instances, running, instances, found, facts, kept)
             record_or_wait(running.recorder, found, facts, record)
-            refuse_subscribers(running, self.name, "instance")
         return self._masked(running, output, instances)
 
     def _record_instances(
@@ -119,11 +120,13 @@ class Watch:
         instances: Instances,
         found: dict[str, Values],
         facts: ArrayFacts | None,
+        inputs: Any,
     ) -> None:
         values = landed(found[self.name])
         running.recorder.instance_values(self.name, self.log, instances, values)
         if facts is not None:
             facts.record(running.recorder)
+        dispatch(running, self.name, instances, values, inputs, facts)
 
     def _step(self, running: Session, output: Any, ours: dict[str, Any]) -> None:
         """One number per step, or one per name for an output that is a mapping."""
