@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from wl_core.errors import RecordingStoppedWarning as RecordingStoppedWarning
     from wl_core.errors import SignalFailedWarning as SignalFailedWarning
     from wl_core.errors import SignalShapeError as SignalShapeError
+    from wl_core.errors import StaleSignalError as StaleSignalError
     from wl_core.errors import TrainingStopped as TrainingStopped
     from wl_core.errors import WlError as WlError
     from wl_core.evaluation import eval_fn as eval_fn
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from wl_core.serving import serve as serve
     from wl_core.session import finish as finish
     from wl_core.session import start_run as start_run
+    from wl_core.signal_context import BatchSignalContext as BatchSignalContext
     from wl_core.signal_context import SignalContext as SignalContext
     from wl_core.signals import signal as signal
     from wl_core.static import compute_signals as compute_signals
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "ArrayProxy": "arrays",
+    "BatchSignalContext": "signal_context",
     "CheckpointWarning": "errors",
     "Decision": "undoing",
     "Filter": "filters",
@@ -70,6 +73,7 @@ _WHERE = {
     "SignalContext": "signal_context",
     "SignalFailedWarning": "errors",
     "SignalShapeError": "errors",
+    "StaleSignalError": "errors",
     "Table": "table",
     "TrainingStopped": "errors",
     "WlError": "errors",
