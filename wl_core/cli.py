@@ -17,9 +17,17 @@ from typing import Any, NoReturn
 
 import click
 
-from wl_core import cli_branch, cli_events, cli_replay, cli_views
+from wl_core import (
+    cli_branch,
+    cli_control,
+    cli_evaluate,
+    cli_events,
+    cli_replay,
+    cli_settings,
+    cli_views,
+)
 from wl_core.cli_options import json_option, opened, root_option, run_options
-from wl_core.errors import PluginError, UsageError, WlError, nearest
+from wl_core.errors import PluginError, RefusedError, UsageError, WlError, nearest
 
 
 class WlGroup(click.Group):
@@ -159,6 +167,9 @@ for _command in (
     *cli_events.COMMANDS,
     *cli_replay.COMMANDS,
     *cli_branch.COMMANDS,
+    *cli_control.COMMANDS,
+    *cli_evaluate.COMMANDS,
+    *cli_settings.COMMANDS,
 ):
     group.add_command(_command)
 
@@ -195,4 +206,6 @@ def _explain(error: click.ClickException | WlError) -> int:
         command = error.ctx.command_path if error.ctx else "wl"
         message += f" (`{command} --help` explains)"
     print(f"wl: {message}", file=sys.stderr)
+    if isinstance(error, RefusedError):  # the call was right, the training cannot do it
+        return 1
     return 2 if isinstance(error, click.UsageError | UsageError) else 1

@@ -25,6 +25,12 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON array (NaN and infinities as text)."
 )
 
+# For commands whose own arguments are many, which leave no place for RUN.
+run_option = click.option(
+    "--run", help="The run's name or path; the newest one under --root by default."
+)
+why_option = click.option("--why", default="", help="The reason; it is kept with the decision.")
+
 
 def run_options(command: Command) -> Command:
     """Adds the argument RUN and the option ``--root`` to a command."""
