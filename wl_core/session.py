@@ -329,8 +329,11 @@ def finish(reason: str = "finished", error: str = "") -> None:
     """
     global _current
     if _current is not None:
-        ending, _current = _current, None
-        ending.close(reason, error)
+        try:  # signals that wait for their values shall still find their run
+            _current.recorder.settle()
+        finally:
+            ending, _current = _current, None
+            ending.close(reason, error)
 
 
 def _at_exit() -> None:
