@@ -56,6 +56,8 @@ def info(run: str | None, root: Path, as_json: bool) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         said = local_time(value) if name == "since" and value else value
+        if name == "hyperparameters":
+            said = [f"{one} {shown(setting)}" for one, setting in value.items()]
         for line in said if isinstance(said, list) else [said]:
             print(f"{name:<{width}}  {shown(line)}".rstrip())
             name = ""  # noqa: PLW2901 - the name stands beside the first line alone
@@ -79,6 +81,7 @@ def _facts(reader: Run) -> dict[str, Any]:
         "log_bytes": reader.log.bytes_used,
         "samples": counts,
         "signals": list(reader.signals()),
+        "hyperparameters": reader.hyperparameters(),
         "views": list(reader.views),
         "parked": [f"{one.projection} of {one.plugin} at {one.position}" for one in reader.parked],
     }

@@ -15,7 +15,7 @@ from typing import Any
 from wl_core.codec import Frame
 from wl_core.errors import RefusedError
 from wl_core.requests import requests_of
-from wl_core.setting_values import fitting
+from wl_core.setting_values import fitting, flatten
 
 Key = tuple[str, str]  # role and name of an object, as ``object_described`` has them
 
@@ -48,10 +48,10 @@ class PastSettings:
         for request in requests_of(frame):
             kind = request.kind.name
             if kind == "hyperparameters" and described is not None:
-                self._say(described, request.field("values"))
+                self._say(described, dict(flatten("", request.field("values"))))
             elif kind == "hyperparameters" and request.position not in self._refused:
-                who, values = request.field("who"), request.field("values")
-                self._edit(who, values, request.position)
+                values = dict(flatten("", request.field("values")))
+                self._edit(request.field("who"), values, request.position)
             described = None
             if kind == "object_described":
                 described = request.field("role"), request.field("name")

@@ -57,10 +57,12 @@ def fitting(name: str, old: Any, new: Any) -> Any:
     Raises:
         RefusedError: it may not; the message names both.
     """
+    if isinstance(new, Mapping):
+        raise RefusedError(f"{name} is one value: name what it holds as {name}.NAME")
     number = isinstance(new, (int, float)) and not isinstance(new, bool)
     if number and isinstance(new, int) and not -_LARGEST <= new < _LARGEST:
         raise RefusedError(f"{name} cannot be {new}: an event holds numbers of 64 bits")
-    if old is None or (type(old) is type(new) and not isinstance(new, Mapping)):
+    if old is None or type(old) is type(new):
         return new
     if number and isinstance(old, float):
         return float(new)

@@ -18,7 +18,7 @@ from wl_core.pace import Pace
 from wl_core.past_settings import Edit, PastSettings
 from wl_core.recorder import Recorder
 from wl_core.requests import Request
-from wl_core.setting_values import fitting, same
+from wl_core.setting_values import fitting, flatten, same
 
 IS_TRAINING = "is_training"
 BATCH_SIZE = "batch_size"
@@ -185,7 +185,7 @@ class Settings:
         Raises:
             RefusedError: a name is not known or a value does not fit; nothing was set.
         """
-        asked = request.field("values")
+        asked = dict(flatten("", request.field("values")))
         who = request.field("who")
         done = self._apply(asked, who, request.field("why"))
         followed = {name: value for name, value in done.items() if name not in asked}
