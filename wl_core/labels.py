@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from wl_core import deferred
+from wl_core.deferred import Values, landed
 from wl_core.errors import SignalShapeError
 from wl_core.table import Scalar
-from wl_core.values import BatchIds, as_array, per_sample
+from wl_core.values import BatchIds, as_array
 
 if TYPE_CHECKING:
     from wl_core.session import Session
@@ -26,11 +27,13 @@ MAX_CHARACTERS = 500
 _INT64 = 2**63
 
 Label: TypeAlias = str | list[Scalar]
-SampleValues: TypeAlias = npt.NDArray[Any] | list[Label]
+SampleValues: TypeAlias = Values | list[Label]
 
 
 def sample_values(running: Session, signal: str, value: Any, count: int) -> SampleValues:
     """The values of ``count`` samples: numbers or bools ``[count]``, or a list of labels.
+
+    Numbers on a device are on their way from there, see `deferred`.
 
     Raises:
         SignalShapeError: another number of them, values of several kinds, labels that are too
@@ -38,7 +41,7 @@ def sample_values(running: Session, signal: str, value: Any, count: int) -> Samp
     """
     labels = as_labels(signal, value, count)
     check_kind(running, signal, "number" if labels is None else "label")
-    return per_sample(signal, value, count) if labels is None else labels
+    return deferred.sample_values(signal, value, count) if labels is None else labels
 
 
 def check_kind(running: Session, signal: str, kind: str) -> None:
@@ -59,7 +62,7 @@ def record_values(
     if isinstance(values, list):
         running.recorder.labels(signal, batch, values)
     else:
-        running.recorder.values(signal, log, batch, values)
+        running.recorder.values(signal, log, batch, landed(values))
 
 
 _KINDS = {

@@ -81,28 +81,34 @@ def save_signals(
     }
     facts = sample_facts(batch, preds=preds, preds_raw=preds_raw, targets=targets)
     running.handover.claim(batch)
-    record = partial(_record_samples, running, log, batch, values, facts)
+    record = partial(record_samples, running, log, batch, values, facts)
     with at_step(running.recorder, step), running.recorder.facts():
         for name in values:
             running.declare(name, "sample", "signal", log, {})
         record_or_wait(running.recorder, values, facts, record)
 
 
-def _record_samples(
+def record_samples(
     running: Session,
     log: bool,
     batch: BatchIds,
-    values: dict[str, SampleValues],
-    facts: ArrayFacts,
+    values: Mapping[str, SampleValues],
+    facts: ArrayFacts | None,
+    outputs: Any = None,
 ) -> None:
+    """Records what a call gave of samples, and computes the signals that wait for it.
+
+    ``outputs`` is the model's output for the batch, where it is known.
+    """
     for name, value in values.items():
         record_values(running, name, log, batch, value)
-    facts.record(running.recorder)
+    if facts is not None:
+        facts.record(running.recorder)
     for name, value in values.items():
         if isinstance(value, list):
             refuse_subscribers(running, name, "label")
         else:
-            dispatch(running, name, batch, landed(value), None, facts)
+            dispatch(running, name, batch, landed(value), outputs, facts)
 
 
 def save_instance_signals(

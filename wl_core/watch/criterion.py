@@ -21,15 +21,16 @@ from wl_core.deferred import (
     landed,
     numbers,
     one_number,
-    sample_values,
 )
 from wl_core.dispatch import dispatch, refuse_subscribers
 from wl_core.errors import UsageError
+from wl_core.labels import sample_values
 from wl_core.save import (
     ArrayFacts,
     instance_facts,
     length,
     record_or_wait,
+    record_samples,
     resolve,
     resolve_instances,
     sample_facts,
@@ -69,33 +70,19 @@ class Watch:
     def _samples(self, running: Session, output: Any, inputs: Any, ours: dict[str, Any]) -> Any:
         ids = ours.get("batch_ids")
         batch = resolve(running, ids, ours.get("origin"), length(output) if ids is None else None)
-        values = sample_values(self.name, output, len(batch))
+        values = sample_values(running, self.name, output, len(batch))
         arrays = _arrays(ours)
         facts = sample_facts(batch, **arrays) if arrays else None
         running.handover.claim(batch)
         measures(running, self.name, batch)
-        found: dict[str, Values] = {self.name: values}
+        found = {self.name: values}
         waits = isinstance(values, Arriving) or (facts is not None and bool(facts.arriving))
         kept = _kept_for_subscribers(self.name, inputs) if waits else inputs
         with running.recorder.facts():
             running.declare(self.name, "sample", self.role, self.log, {})
-            record = partial(self._record_samples, running, batch, found, facts, kept)
+            record = partial(record_samples, running, self.log, batch, found, facts, kept)
             record_or_wait(running.recorder, found, facts, record)
         return self._masked(running, output, batch)
-
-    def _record_samples(
-        self,
-        running: Session,
-        batch: BatchIds,
-        found: dict[str, Values],
-        facts: ArrayFacts | None,
-        inputs: Any,
-    ) -> None:
-        values = landed(found[self.name])
-        running.recorder.values(self.name, self.log, batch, values)
-        if facts is not None:
-            facts.record(running.recorder)
-        dispatch(running, self.name, batch, values, inputs, facts)
 
     def _instances(self, running: Session, output: Any, inputs: Any, ours: dict[str, Any]) -> Any:
         batch = resolve(running, ours.get("batch_ids"), ours.get("origin"), None)
