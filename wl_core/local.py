@@ -89,7 +89,7 @@ class LocalViews:
         return self._views[name]
 
     def value(self, origin: str, sample_id: SampleId, column: str, annotation_id: int = 0) -> Any:
-        """One cell: a number, text, a bool, or None when it is empty or there is no such sample."""
+        """One cell: a number, text, bool or list; None if it is empty or of no known sample."""
         if annotation_id:
             return self.view("instances").value(origin, sample_id, annotation_id, column)
         self._recorder.settle()
@@ -103,7 +103,7 @@ class LocalViews:
             if found is not None:
                 return found
         samples: Any = self._views["samples"]
-        if signal not in samples.signals:  # a column of another kind: what waits may change it
+        if not samples.has_numbers(signal):  # another kind of column: what waits may change it
             self._fold()
         return samples.value(origin, sample_id, column)
 
