@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from wl_core.table import Table, TableColumn
+from wl_core.table import Cell, Table, TableColumn
 
 AGGREGATED_MARK = "~"
 FLOAT_WIDTH = 10  # the longest `.4g`: -1.234e-05
@@ -40,13 +40,16 @@ def format_cell(column: TableColumn, row: int) -> str:
     value = column.cell(row)
     if value is None:
         return ""
-    if isinstance(value, bool):
-        text = "yes" if value else "no"
-    elif isinstance(value, float):
-        text = f"{value:.4g}"
-    else:
-        text = str(value)
+    text = _shown(value)
     return text + AGGREGATED_MARK if column.is_aggregated(row) else text
+
+
+def _shown(value: Cell) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def fit_cell(column: TableColumn, row: int, width: int) -> str:
@@ -85,7 +88,7 @@ def _content_width(column: TableColumn) -> int:
     mark = 1 if column.aggregated is not None else 0
     if column.kind == "flag":
         return 3
-    if column.kind == "text":
+    if column.is_coded:
         return min(_text_width(column), MAX_TEXT_WIDTH) + mark
     if column.values.dtype.kind == "f":
         return FLOAT_WIDTH + mark
@@ -96,7 +99,7 @@ def _content_width(column: TableColumn) -> int:
 
 def _text_width(column: TableColumn) -> int:
     rows = np.linspace(0, len(column) - 1, min(len(column), _SAMPLED_CELLS)).astype(np.intp)
-    return max((cell_len(str(column.cell(int(row)) or "")) for row in rows), default=1)
+    return max((cell_len(format_cell(column, int(row))) for row in rows), default=1)
 
 
 def place_columns(table: Table, before: Mapping[str, int], first_x: int) -> list[ColumnPlace]:

@@ -281,7 +281,7 @@ class VirtualTable(TableView, can_focus=True):
         column = self.column_under_cursor
         if column is None:
             return
-        first = SortKey(column.name, descending=column.kind != "text")
+        first = SortKey(column.name, descending=not column.is_coded)
         second = SortKey(column.name, descending=not first.descending)
         steps: dict[SortKey | None, SortKey | None] = {first: second, second: None}
         self.sort_by(steps.get(self.sort_key, first))
