@@ -20,6 +20,7 @@ import click
 from wl_core import (
     cli_branch,
     cli_control,
+    cli_curation,
     cli_evaluate,
     cli_events,
     cli_replay,
@@ -170,6 +171,7 @@ for _command in (
     *cli_control.COMMANDS,
     *cli_evaluate.COMMANDS,
     *cli_settings.COMMANDS,
+    *cli_curation.COMMANDS,
 ):
     group.add_command(_command)
 

@@ -168,7 +168,7 @@ def undo(count: int = 1, *, event: int | None = None, why: str = "") -> list[Dec
         UsageError: ``count`` is below 1, or there is no decision that counts at ``event``.
         LogWriteError: the disk refused what was decided before.
     """
-    return _decider(session()).undo(count, event, why)
+    return _decider(session()).undo(count, event, why)[1]
 
 
 def redo(count: int = 1, *, event: int | None = None, why: str = "") -> list[Decision]:
@@ -176,7 +176,7 @@ def redo(count: int = 1, *, event: int | None = None, why: str = "") -> list[Dec
 
     Arguments, result and errors are those of `undo`; the one that was undone last comes first.
     """
-    return _decider(session()).redo(count, event, why)
+    return _decider(session()).redo(count, event, why)[1]
 
 
 def _decider(running: Session) -> Decider:
@@ -193,7 +193,7 @@ def _decider(running: Session) -> Decider:
     )
 
 
-def _record(running: Session, events: list[NewEvent]) -> None:
+def _record(running: Session, events: list[NewEvent]) -> int:
     """One frame, committed at once, and obeyed at once."""
     recorder = running.recorder
     with recorder.lock:
@@ -206,6 +206,7 @@ def _record(running: Session, events: list[NewEvent]) -> None:
             recorder.end()
     for kind, fields in events:
         _obey(running, kind, fields)
+    return -1  # its position is known once it is committed
 
 
 def _obey(running: Session, kind: str, fields: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["add", "remove", "set"]
 NewEvent = tuple[str, dict[str, Any]]  # kind, fields by name
+Turned = tuple[int, list[Decision]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,17 @@ class Decider:
     """Somebody who decides about the data of a run.
 
     ``view`` gives a view as of now, ``registered`` the categorical tags and their categories,
-    ``frames`` all frames with decisions, own ones included; ``record`` makes events one frame.
+    ``frames`` all frames with decisions, own ones included; ``record`` makes events one frame and
+    gives the position of the first, or -1 while it has none.
+
+    Each decision gives that position, and -1 if there was nothing to record.
     """
 
     who: str
     view: Callable[[str], Any]
     registered: Callable[[], Mapping[str, tuple[str, ...]]]
     frames: Callable[[], Iterable[Frame]]
-    record: Callable[[list[NewEvent]], None]
+    record: Callable[[list[NewEvent]], int]
 
     @classmethod
     def of_run(cls, run: Run, who: str) -> Decider:
@@ -74,14 +78,14 @@ class Decider:
             run.refresh()
             return run.view(name)
 
-        def record(events: list[NewEvent]) -> None:
-            run.append_all(events)
+        def registered() -> Mapping[str, tuple[str, ...]]:
+            return Categories.of(run.log.decisions())
 
-        return cls(who, view, lambda: Categories.of(run.log.decisions()), run.log.decisions, record)
+        return cls(who, view, registered, run.log.decisions, run.append_all)
 
     # -- tags and discards -----------------------------------------------------
 
-    def tag(self, chosen: Sequence[Chosen], tag: str, mode: Mode = "add", why: str = "") -> None:
+    def tag(self, chosen: Sequence[Chosen], tag: str, mode: Mode = "add", why: str = "") -> int:
         """Puts a tag on, takes it off, or makes it the only tag that they have (``"set"``).
 
         Raises:
@@ -93,7 +97,7 @@ class Decider:
             raise UsageError(f"a tag must be a text that is not empty, not {tag!r}")
         others = self._other_tags(chosen, tag) if mode == "set" else []
         add = {"tag": tag, "add": mode != "remove"}
-        self._tell([*others, *(("tagged", {**add, **some.fields}) for some in chosen)], why)
+        return self._tell([*others, *(("tagged", {**add, **some.fields}) for some in chosen)], why)
 
     def _other_tags(self, chosen: Sequence[Chosen], tag: str) -> list[NewEvent]:
         """Takes every other tag off those that have it."""
@@ -113,26 +117,28 @@ class Decider:
             found = self.view("instances").tags_on(some.origin, some.ids, some.annotation_ids)
         return found
 
-    def discard(self, chosen: Sequence[Chosen], discarded: bool = True, why: str = "") -> None:
+    def discard(self, chosen: Sequence[Chosen], discarded: bool = True, why: str = "") -> int:
         """Discards, or restores with ``discarded=False``."""
-        self._tell([("discarded", {"discarded": discarded, **some.fields}) for some in chosen], why)
+        fields = {"discarded": discarded}
+        return self._tell([("discarded", {**fields, **some.fields}) for some in chosen], why)
 
     # -- categorical tags ------------------------------------------------------
 
-    def register(self, name: str, categories: Sequence[str], why: str = "") -> None:
+    def register(self, name: str, categories: Sequence[str], why: str = "") -> int:
         """Says which categories a categorical tag has from now on; nothing if it has just those.
 
         Raises:
             UsageError: no text for a name, or categories that are no different texts.
         """
         listed = _checked_categories(name, categories)
-        if self.registered().get(name) != listed:
-            fields = {"name": name, "categories": list(listed)}
-            self._tell([("category_registered", fields)], why)
+        if self.registered().get(name) == listed:
+            return -1
+        fields = {"name": name, "categories": list(listed)}
+        return self._tell([("category_registered", fields)], why)
 
     def categorise(
         self, chosen: Sequence[Chosen], name: str, value: str | None, why: str = ""
-    ) -> None:
+    ) -> int:
         """Gives a value of a categorical tag, or takes it away with None.
 
         Raises:
@@ -151,7 +157,7 @@ class Decider:
                 f" {', '.join(known[name])}.{nearest(str(value), known[name])}"
             )
         fields = {"name": name, "value": value}
-        self._tell([("categorised", {**fields, **some.fields}) for some in chosen], why)
+        return self._tell([("categorised", {**fields, **some.fields}) for some in chosen], why)
 
     # -- undo ------------------------------------------------------------------
 
@@ -159,25 +165,26 @@ class Decider:
         """What was decided so far."""
         return History(self.frames())
 
-    def undo(self, count: int = 1, event: int | None = None, why: str = "") -> list[Decision]:
+    def undo(self, count: int = 1, event: int | None = None, why: str = "") -> Turned:
         """Takes back the last decisions that count, or the one with the event at that position.
 
         Returns:
-            What was taken back, the newest first; fewer than ``count`` if there were not so many.
+            The position of the undo, and what was taken back, the newest first: fewer than
+            ``count`` if there were not so many.
 
         Raises:
             UsageError: ``count`` is below 1, or no decision that counts is at that position.
         """
         return self._turn(count, event, why, undone=True)
 
-    def redo(self, count: int = 1, event: int | None = None, why: str = "") -> list[Decision]:
+    def redo(self, count: int = 1, event: int | None = None, why: str = "") -> Turned:
         """Makes the decisions count again that were undone last, or the one at that position.
 
         Each takes its old place among the others. Returns and raises as `undo` does.
         """
         return self._turn(count, event, why, undone=False)
 
-    def _turn(self, count: int, event: int | None, why: str, *, undone: bool) -> list[Decision]:
+    def _turn(self, count: int, event: int | None, why: str, *, undone: bool) -> Turned:
         if count < 1:
             raise UsageError(f"count must be at least 1, not {count}")
         history = self.history()
@@ -187,13 +194,11 @@ class Decider:
             found = history.counting(count) if undone else history.undone(count)
         # An event each, so that a redo can tell which of them was undone last.
         events = [{"positions": list(one.positions), "undone": undone} for one in found]
-        self._tell([("undone", fields) for fields in events], why)
-        return found
+        return self._tell([("undone", fields) for fields in events], why), found
 
-    def _tell(self, events: list[NewEvent], why: str) -> None:
-        if events:
-            by = {"who": self.who, "why": why}
-            self.record([(kind, {**fields, **by}) for kind, fields in events])
+    def _tell(self, events: list[NewEvent], why: str) -> int:
+        by = {"who": self.who, "why": why}
+        return self.record([(kind, {**fields, **by}) for kind, fields in events]) if events else -1
 
 
 def _checked_categories(name: str, categories: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ whole samples are `sample_view`'s; `InstanceView.means` is what that view's disp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -21,7 +21,7 @@ from wl_core.instance_index import InstanceIndex, ranges
 from wl_core.projection import Projection
 from wl_core.references import Reference, read_array_events
 from wl_core.row_index import SampleIndex
-from wl_core.table import Table, TableColumn, normalise_name
+from wl_core.table import Scalar, Table, TableColumn, normalise_name
 from wl_plugins.decided import DECISIONS, decisions
 from wl_plugins.row_facts import RowFacts
 
@@ -163,17 +163,30 @@ class InstanceView(Projection):
         ids: list[int] = self.index.annotation_ids[rows].tolist()
         return ids
 
-    def value(
-        self, origin: str, sample_id: SampleId, annotation_id: int, column: str
-    ) -> float | bool | None:
-        """A signal's value (or ``discarded``) of one instance, None where there is none."""
+    def value(self, origin: str, sample_id: SampleId, annotation_id: int, column: str) -> Scalar:
+        """A cell of one instance (a signal, or what was decided), None where there is none."""
         row = self.index.find(self.samples.find(origin, sample_id), annotation_id)
         if row < 0:
             return None
         if column == "discarded":
             return self._facts.decided.discarded.cell(row)
+        if column == "tags":
+            return self._facts.decided.tags_of(row)
         signal = self._facts.signals.get(normalise_name(column))
-        return None if signal is None else signal.cell(row)
+        if signal is not None:
+            return signal.cell(row)
+        choice = self._facts.decided.choice(column)
+        return None if choice is None else choice.cell(row)
+
+    def owners(self, places: Iterable[int]) -> list[tuple[str, SampleId, int]]:
+        """``(origin, sample_id, annotation_id)`` of these rows of the `table` of all."""
+        rows = self._order()[np.asarray(list(places), np.intp)]
+        numbers = self.index.annotation_ids[rows].tolist()
+        samples = self.index.sample_rows[rows].tolist()
+        return [
+            (self.samples.origin(sample), self.samples.sample_id(sample), number)
+            for sample, number in zip(samples, numbers, strict=True)
+        ]
 
     def tags_on(
         self, origin: str, ids: Sequence[SampleId], annotation_ids: Sequence[int]

@@ -290,6 +290,11 @@ class SampleView(Projection):
         found = self._facts.decided.tags_on(rows, len(self.index))
         return {tag: np.flatnonzero(on).tolist() for tag, on in found.items()}
 
+    def owners(self, places: Iterable[int]) -> list[tuple[str, SampleId, int]]:
+        """``(origin, sample_id, 0)`` of these rows of the `table`."""
+        rows = self.index.order()[np.asarray(list(places), np.intp)].tolist()
+        return [(self.index.origin(row), self.index.sample_id(row), 0) for row in rows]
+
     def tagged(self, tag: str) -> list[tuple[str, SampleId]]:
         """``(origin, sample_id)`` of the samples that have the tag, in the canonical order."""
         state = self._facts.decided.tags.get(tag)
