@@ -21,13 +21,13 @@ def checkpoint(
 ) -> Path | None:
     """Saves the watched models and optimizers and the random state beside the log.
 
-    The file, ``RUN/checkpoints/step-00000500.pt`` after 500 steps, is written by ``torch.save`` and
-    holds tensors and plain types only, so ``torch.load(weights_only=True)`` reads it. It is
+    The file, ``RUN/checkpoints/step-00000500.pt`` at step 500 of the run, is made by ``torch.save``
+    and holds tensors and plain types only, so ``torch.load(weights_only=True)`` reads it. It is
     written under another name, brought to disk and renamed: a checkpoint is whole or not there.
 
     Args:
-        every: save at the end of each training guard after which the run's step is a multiple of
-            it, unless an error left the guard; None saves now, outside of a guard. Given again it
+        every: save at the end of each training guard after which `model_age` is a multiple of it,
+            unless an error left the guard; None saves now, outside of a guard. Given again it
             replaces what was given before.
         keep: how many of the newest files stay, None for all. To branch the run off at an old
             step, keep the checkpoint of that step.

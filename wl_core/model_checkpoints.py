@@ -123,7 +123,7 @@ class ModelCheckpoints:
         return path
 
     def save_every(self, every: int, keep: int | None) -> None:
-        """Saves at the end of every step that makes the run's step a multiple of ``every``."""
+        """Saves at the end of every step that makes the model's age a multiple of ``every``."""
         take_state(self._parts("checkpoint"))  # what cannot be saved is told now
         if self._every is None:
             self._running.at_step_end.append(self._at_step_end)
@@ -132,7 +132,7 @@ class ModelCheckpoints:
 
     def _at_step_end(self) -> dict[str, float]:
         step = self._running.step + 1
-        if self._every is not None and step % self._every == 0:
+        if self._every is not None and (step - self.steps_lost) % self._every == 0:
             try:
                 self._save(step)
                 self._prune_is_due = True
