@@ -1,7 +1,8 @@
-"""Curve: one signal over the steps, as the view of curves gives it and everybody draws it."""
+"""Curve and Evaluation: what the view of curves gives, and everybody draws."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,3 +25,26 @@ class Curve:
     high: npt.NDArray[np.float64]
     count: npt.NDArray[np.int64]
     nonfinite: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation that somebody asked for, at the step (the model's age) that it was done at.
+
+    ``means`` are those of each signal over ``samples`` samples of ``origin``, of those with ``tag``
+    only if it is not empty. One that was ``cancelled`` came so far; ``error`` is the traceback of
+    one that failed.
+    """
+
+    step: int
+    origin: str
+    tag: str
+    samples: int
+    means: Mapping[str, float]
+    cancelled: bool
+    error: str
+
+    @property
+    def name(self) -> str:
+        """``test_loader``, ``test_loader[hard]``"""
+        return f"{self.origin}[{self.tag}]" if self.tag else self.origin

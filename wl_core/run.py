@@ -41,7 +41,7 @@ from wl_core.table import Table
 from wl_core.tail import Entry, tail_paths
 
 if TYPE_CHECKING:
-    from wl_core.curve import Curve
+    from wl_core.curve import Curve, Evaluation
 
 __all__ = ["Parked", "Run", "RunStatus", "find_run", "list_runs", "open_run"]
 
@@ -235,7 +235,16 @@ class Run:
     def signals(self) -> tuple[str, ...]:
         """The names of all signals that have a value, of samples, instances or steps; sorted."""
         names = {*self.view("samples").signals, *self.view("instances").signals}
-        return tuple(sorted(names | set(self.view("curves").names())))
+        return tuple(sorted(names | set(self.view("curves").signals())))
+
+    def evaluations(self) -> list[Evaluation]:
+        """The evaluations that were asked for, in the order in which they ended.
+
+        The means of those that went to their end are curves as well, by the names
+        ``evaluation/ORIGIN/SIGNAL`` and ``evaluation/ORIGIN[TAG]/SIGNAL``.
+        """
+        found: list[Evaluation] = self.view("curves").evaluations
+        return list(found)
 
     def curves(self) -> dict[str, Curve]:
         """Every curve by its signal's name."""

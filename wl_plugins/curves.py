@@ -8,6 +8,7 @@ the mean is the share that is true; labels have no curve. Single samples are `hi
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from wl_core.batches import EventBatch, EventGroup
 from wl_core.columns import Digest, GrowingArray, State, array_of, pack, unpack
-from wl_core.curve import Curve
+from wl_core.curve import Curve, Evaluation
 from wl_core.errors import UnknownNameError, nearest
 from wl_core.hookspecs import hookimpl
 from wl_core.projection import Projection
@@ -31,6 +32,7 @@ _COLUMNS = {
     "count": np.int64,
     "nonfinite": np.int64,
 }
+_EVALUATED = "evaluation_finished"
 
 
 @hookimpl
@@ -59,15 +61,16 @@ class Curves(Projection):
     """Per step: mean, extremes and number of the values of every signal logged as a curve."""
 
     name: ClassVar[str] = "curves"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     kinds: ClassVar[frozenset[str]] = frozenset(
-        {"values", "group_values", "instance_values", "step_values"}
+        {"values", "group_values", "instance_values", "step_values", "evaluation_finished"}
     )
 
     def __init__(self) -> None:
         # By signal, then kind of event and origin ("" for the step's own values): only within
         # these is the order of the log known to a fold.
         self._series: dict[str, dict[tuple[str, str], _Series]] = {}
+        self.evaluations: list[Evaluation] = []  # in the order of the log
 
     def fold(self, batch: EventBatch) -> None:
         for kind in ("values", "group_values", "instance_values"):
@@ -75,6 +78,8 @@ class Curves(Projection):
                 self._fold_values(group)
         for group in batch.groups("step_values"):
             self._fold_step_values(group)
+        for group in batch.groups(_EVALUATED):
+            self._fold_evaluations(group)
 
     def _fold_values(self, group: EventGroup) -> None:
         logged = group.field("log")
@@ -99,6 +104,23 @@ class Curves(Projection):
             row = steps[at], values[at], values[at], values[at], ones, 1 - finite[at]
             self._of(name, ("step_values", "")).extend(*row)
 
+    def _fold_evaluations(self, group: EventGroup) -> None:
+        """Each is kept as it was; the means of those that went to their end are points as well."""
+        names = ("origin", "tag", "samples", "means", "cancelled", "error")
+        columns = [group.field(name) for name in names]
+        for step, *said in zip(group.steps.tolist(), *columns, strict=True):
+            done = Evaluation(step, *said)
+            self.evaluations.append(done)
+            if not done.cancelled and not done.error:
+                self._add_means(done)
+
+    def _add_means(self, done: Evaluation) -> None:
+        step, one = np.asarray([done.step]), np.ones(1, np.int64)
+        for signal, mean in done.means.items():
+            value = np.asarray([mean], np.float64)
+            series = self._of(f"evaluation/{done.name}/{signal}", (_EVALUATED, done.origin))
+            series.extend(step, value, value, value, one, 1 - np.isfinite(value))
+
     def _of(self, signal: str, source: tuple[str, str]) -> _Series:
         sources = self._series.setdefault(signal, {})
         if source not in sources:
@@ -109,12 +131,14 @@ class Curves(Projection):
         for signal, sources in later._series.items():
             for source, series in sources.items():
                 self._of(signal, source).extend(*series.arrays)
+        self.evaluations += later.evaluations
 
     # -- checkpoints -------------------------------------------------------
 
     def snapshot(self) -> State:
         names = [(signal, source) for signal in self._series for source in self._series[signal]]
-        state: State = {"names": pack(names)}
+        evaluations = [dataclasses.astuple(one) for one in self.evaluations]
+        state: State = {"names": pack(names), "evaluations": pack(evaluations)}
         for number, (signal, source) in enumerate(names):
             for column, values in self._series[signal][source].columns.items():
                 state[f"{number}/{column}"] = values.array
@@ -125,6 +149,7 @@ class Curves(Projection):
             self._of(signal, source).extend(
                 *(array_of(state, f"{number}/{column}") for column in _COLUMNS)
             )
+        self.evaluations = [Evaluation(*fields) for fields in unpack(state, "evaluations")]
 
     def digest(self) -> str:
         digest = Digest()
@@ -132,13 +157,25 @@ class Curves(Projection):
         for signal in sorted(self._series):
             for source in sorted(self._series[signal]):
                 digest.add(signal, source, *self._series[signal][source].arrays)
+        for one in self.evaluations:
+            said = (one.step, one.origin, one.tag, one.samples, one.cancelled, one.error)
+            means = np.asarray(list(one.means.values()), np.float64)
+            digest.add(said, list(one.means), means)
         return digest.hexdigest()
 
     # -- reading -----------------------------------------------------------
 
     def names(self) -> list[str]:
-        """The signals that have a curve, sorted."""
+        """The names of all curves, sorted: of signals, and of what evaluations made of them."""
         return sorted(self._series)
+
+    def signals(self) -> list[str]:
+        """The signals that have a curve, sorted."""
+        return sorted(
+            name
+            for name, sources in self._series.items()
+            if any(kind != _EVALUATED for kind, _ in sources)
+        )
 
     def origins(self, name: str) -> list[str]:
         """The origins whose samples the signal was measured on, sorted; ``""`` for the step."""

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wl_core.curve import Curve
+from wl_core.curve import Curve, Evaluation
 from wl_core.errors import UnknownNameError
 from wl_core.partitions import fold_frames
 from wl_core.testing import FrameWriter, ProjectionConformance
@@ -125,3 +126,50 @@ def test_sums_are_the_same_to_the_bit_in_any_batches(data: st.DataObject) -> Non
     for frame in log.frames:
         parts.merge(fold_frames(Curves, [frame]))
     assert bits(whole.curve("loss")) == bits(parts.curve("loss"))
+
+
+def evaluated(
+    log: FrameWriter, origin: str, tag: str, means: dict[str, float], **ended: Any
+) -> None:
+    said = {"samples": 4, "cancelled": False, "error": "", "request": -1} | ended
+    log.builder.add(
+        "evaluation_finished", origin, tag, said["samples"], means, said["cancelled"],
+        said["error"], said["request"],
+    )  # fmt: skip
+
+
+def test_what_evaluations_found_are_points_of_curves_of_their_own() -> None:
+    log = FrameWriter()
+    log.values("dice", [1], [0.5])
+    log.step()
+    evaluated(log, "test_loader", "", {"dice": 0.25, "bce": math.nan})
+    log.step(4)
+    evaluated(log, "test_loader", "hard", {"dice": 0.125})
+    evaluated(log, "test_loader", "", {"dice": 0.75})
+    log.step()
+    curves = fold_frames(Curves, log.frames)
+    assert curves.signals() == ["dice"]
+    assert curves.names() == [
+        "dice",
+        "evaluation/test_loader/bce",
+        "evaluation/test_loader/dice",
+        "evaluation/test_loader[hard]/dice",
+    ]
+    dice = curves.curve("evaluation/test_loader/dice")
+    assert (dice.steps.tolist(), dice.mean.tolist()) == ([1, 5], [0.25, 0.75])
+    assert curves.curve("evaluation/test_loader[hard]/dice").steps.tolist() == [5]
+    assert curves.curve("evaluation/test_loader/bce").nonfinite.tolist() == [1]
+    assert curves.origins("evaluation/test_loader/dice") == ["test_loader"]
+
+
+def test_evaluations_that_did_not_end_well_are_kept_without_a_point() -> None:
+    log = FrameWriter()
+    evaluated(log, "test_loader", "", {"dice": 0.5}, cancelled=True, samples=2)
+    evaluated(log, "test_loader", "hard", {}, error="ValueError: boom", samples=0)
+    log.step()
+    curves = fold_frames(Curves, log.frames)
+    assert curves.names() == []
+    assert curves.evaluations == [
+        Evaluation(0, "test_loader", "", 2, {"dice": 0.5}, True, ""),
+        Evaluation(0, "test_loader", "hard", 0, {}, False, "ValueError: boom"),
+    ]

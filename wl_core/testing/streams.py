@@ -194,6 +194,13 @@ def _add_declared(rng: random.Random, builder: FrameBuilder) -> None:
     builder.add("signal_declared", rng.choice(_SIGNALS), level, role, rng.random() < 0.5, {})
 
 
+def _add_evaluated(rng: random.Random, builder: FrameBuilder) -> None:
+    means = {name: rng.choice(_FLOATS) for name in rng.sample(_SIGNALS, k=rng.randrange(3))}
+    what = rng.choice(_ORIGINS), rng.choice(("", "hard")), rng.randrange(9), means
+    ended = rng.random() < 0.2, rng.choice(("", "", "ValueError: boom")), rng.randrange(-1, 9)
+    builder.add("evaluation_finished", *what, *ended)
+
+
 _EVENTS: tuple[Callable[[random.Random, FrameBuilder], None], ...] = (
     _add_values,
     _add_labels,
@@ -208,6 +215,7 @@ _EVENTS: tuple[Callable[[random.Random, FrameBuilder], None], ...] = (
     _add_registered,
     _add_undone,
     _add_declared,
+    _add_evaluated,
 )
 _EVENT = st.tuples(st.sampled_from(_EVENTS), st.integers(0, 2**16))
 _FRAME = st.tuples(st.integers(0, 2), st.lists(_EVENT, min_size=1, max_size=8))
