@@ -5,7 +5,7 @@ What a context offers to a signal's function is `signal_context`'s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +34,8 @@ class Call:
     """
 
     __slots__ = (
-        "_given", "_item", "_latest", "_masks", "facts", "origin", "outputs", "owners", "running",
-        "signal", "step",
+        "_given", "_histories", "_item", "_latest", "_masks", "facts", "origin", "outputs",
+        "owners", "running", "signal", "step",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +59,7 @@ class Call:
         self._item = item
         self._masks: list[Any] | None = None
         self._given: dict[str, Any] = {}
+        self._histories: dict[str, list[Callable[[int], Trajectory]]] = {}
         self._latest: dict[str, tuple[list[int], list[float]]] = {}
 
     def item(self, sample_id: SampleId) -> Item:
@@ -145,14 +146,27 @@ class Call:
             steps = np.where(steps < 0, other_steps, steps)
         return steps, values
 
-    def histories(self, name: str, keys: Sequence[Key]) -> list[Trajectory]:
+    def check_history(self) -> None:
+        """Raises UsageError where the signal was registered without ``include_history=True``."""
         if not self.signal.include_history:
             raise UsageError(
                 f"the signal {self.signal.name!r} keeps no history: register it with"
                 " include_history=True"
             )
-        memory = self.running.memory
-        return memory.histories(normalise_name(name), self.origin, keys, self.step)
+
+    def history_of_one(self, name: str, place: int) -> Trajectory:
+        """That of one of the call's own, for which all of them are looked up at once."""
+        if name not in self._histories:
+            assert self.owners is not None  # a static signal waits for nothing
+            self._histories[name] = self._trails(name, keys_of(self.owners))
+        return self._histories[name][place](self.step)
+
+    def histories(self, name: str, keys: Sequence[Key]) -> list[Trajectory]:
+        """The steps and values ``[N]`` of each key."""
+        return [find(self.step) for find in self._trails(name, keys)]
+
+    def _trails(self, name: str, keys: Sequence[Key]) -> list[Callable[[int], Trajectory]]:
+        return self.running.memory.histories(normalise_name(name), self.origin, keys)
 
 
 def keys_of(owners: BatchIds | Instances) -> Sequence[Key]:

@@ -194,9 +194,11 @@ class SignalContext:
         Raises:
             UsageError: the signal was registered without ``include_history=True``.
         """
-        made = self._call.signal
-        found = {name: self._call.histories(name, [self._key])[0] for name in made.sources}
-        return found if made.subscribe_to is None else found[made.subscribe_to]
+        call, made = self._call, self._call.signal
+        call.check_history()
+        if made.subscribe_to is not None:
+            return call.history_of_one(made.subscribe_to, self._place)
+        return {name: call.history_of_one(name, self._place) for name in made.inputs}
 
 
 class BatchSignalContext:
@@ -276,6 +278,7 @@ class BatchSignalContext:
             UsageError: the signal was registered without ``include_history=True``, or it has
                 several inputs and none was named.
         """
+        self._call.check_history()
         chosen = name or self._call.signal.subscribe_to
         if chosen is None:
             known = ", ".join(map(repr, self._call.signal.inputs))

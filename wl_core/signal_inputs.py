@@ -6,21 +6,20 @@ since values of a device arrive a step late and later ones never.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from wl_core.signal_memory import Key
 from wl_core.signals import Signal
 
 _STEPS = 4
-_ByKey = dict[tuple[str, Key], dict[str, float]]
+_ByKey = dict[Key, dict[str, float]]
 
 
 class Inputs:
     """The incomplete inputs of every signal, by step."""
 
     def __init__(self) -> None:
-        self._steps: OrderedDict[int, dict[Signal, _ByKey]] = OrderedDict()
+        self._steps: dict[int, dict[tuple[Signal, str], _ByKey]] = {}
 
     def complete(
         self,
@@ -32,21 +31,20 @@ class Inputs:
         values: Sequence[float],
     ) -> dict[int, dict[str, float]]:
         """Takes in one input's values; gives the inputs of those that now have all, by place."""
-        waiting = self._at(step).setdefault(signal, {})
+        waiting = self._at(step).setdefault((signal, origin), {})
         count = len(signal.inputs)
         done = {}
         for place, (key, value) in enumerate(zip(keys, values, strict=True)):
-            whose = (origin, key)
-            found = waiting.get(whose)
+            found = waiting.get(key)
             if found is None:
-                found = waiting[whose] = {}
+                found = waiting[key] = {}
             found[name] = value
             if len(found) == count:
                 done[place] = found
-                del waiting[whose]
+                del waiting[key]
         return done
 
-    def _at(self, step: int) -> dict[Signal, _ByKey]:
+    def _at(self, step: int) -> dict[tuple[Signal, str], _ByKey]:
         found = self._steps.get(step)
         if found is None:
             found = self._steps[step] = {}

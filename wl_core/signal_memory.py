@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -61,8 +62,12 @@ class _Trails:
 
     def __init__(self) -> None:
         self._rows: list[array[float]] = []
+        self._newest = _NEVER
+        self._in_order = True  # until a script records something for a step of the past
 
     def put(self, rows: _Rows, step: int, values: npt.NDArray[Any]) -> None:
+        self._in_order = self._in_order and step >= self._newest
+        self._newest = max(step, self._newest)
         missing = int(rows.max()) + 1 - len(self._rows) if len(rows) else 0
         self._rows += [array("d") for _ in range(missing)]
         for row, value in zip(rows.tolist(), values.tolist(), strict=True):
@@ -70,9 +75,10 @@ class _Trails:
 
     def of(self, row: int, step: int) -> Trajectory:
         found = np.array(self._rows[row] if row < len(self._rows) else (), np.float64)
-        steps = found[0::2].astype(np.int64)
-        kept = slice(None) if not len(steps) or steps.max() <= step else steps <= step
-        return steps[kept], found[1::2][kept]
+        steps, values = found[0::2].astype(np.int64), found[1::2]
+        if not len(steps) or (self._in_order and steps[-1] <= step):
+            return steps, values
+        return steps[steps <= step], values[steps <= step]
 
 
 _Kept: TypeAlias = _Latest | _Trails
@@ -103,10 +109,12 @@ class SignalMemory:
         found: Trajectory = kept.of(self._rows_of(origin, keys))
         return found
 
-    def histories(self, name: str, origin: str, keys: Sequence[Key], step: int) -> list[Trajectory]:
-        """The steps and values ``[N]`` of each key, in the order of the log, up to ``step``."""
+    def histories(
+        self, name: str, origin: str, keys: Sequence[Key]
+    ) -> list[Callable[[int], Trajectory]]:
+        """For each key what gives its steps and values ``[N]`` up to a step, in the log's order."""
         kept = self._of(name, _Trails, origin)
-        return [kept.of(row, step) for row in self._rows_of(origin, keys).tolist()]
+        return [partial(kept.of, row) for row in self._rows_of(origin, keys).tolist()]
 
     def _rows_of(self, origin: str, keys: Sequence[Key]) -> _Rows:
         known = self._rows[origin]
