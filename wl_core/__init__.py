@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from wl_core.evaluation import evaluate as evaluate
     from wl_core.evaluation import run_pending_evaluation as run_pending_evaluation
     from wl_core.filters import Filter as Filter
+    from wl_core.groups import save_group_signals as save_group_signals
     from wl_core.guards import guard_testing_context as guard_testing_context
     from wl_core.guards import guard_training_context as guard_training_context
     from wl_core.hookspecs import hookimpl as hookimpl
@@ -99,6 +100,7 @@ _WHERE = {
     "register_categorical_tag": "curation",
     "resume": "control",
     "run_pending_evaluation": "evaluation",
+    "save_group_signals": "groups",
     "save_instance_signals": "save",
     "save_signals": "save",
     "serve": "serving",

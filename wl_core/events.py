@@ -156,7 +156,8 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
     # what was measured
     _kind(
         "signal_declared",
-        "A signal exists: its level (sample, instance, step) and role (loss, metric, signal).",
+        "A signal exists: its level (sample, instance, group, step) and role (loss, metric, "
+        "signal).",
         "signal:text level:text role:text log:bool detail:json",
     ),
     _kind(

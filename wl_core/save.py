@@ -72,7 +72,7 @@ def save_signals(
     Raises:
         SignalShapeError: lengths or ranks that do not fit; nothing of the call is recorded.
     """
-    _check_named(signals)
+    check_named(signals)
     running = session()
     batch = resolve(running, batch_ids, origin, _count_of(signals) if batch_ids is None else None)
     values = {
@@ -139,7 +139,7 @@ def save_instance_signals(
     Raises:
         SignalShapeError: lengths or ranks that do not fit; nothing of the call is recorded.
     """
-    _check_named(signals)
+    check_named(signals)
     running = session()
     batch = resolve(running, batch_ids, origin, None)
     instances = resolve_instances(running, batch, batch_idx, targets)
@@ -190,7 +190,8 @@ def record_or_wait(
     recorder.later(arriving, record)
 
 
-def _check_named(signals: object) -> None:
+def check_named(signals: object) -> None:
+    """Refuses what is no mapping of names to values."""
     if not isinstance(signals, Mapping):
         raise SignalShapeError(
             f"expected a mapping of names to values, {{name: values}}, got {type(signals).__name__}"
