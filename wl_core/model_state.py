@@ -197,7 +197,7 @@ def random_state() -> dict[str, Any]:
     import torch
 
     version, internal, gauss = random.getstate()
-    numpy: dict[str, Any] = dict(np.random.get_state(legacy=False))  # type: ignore[arg-type]
+    numpy: dict[str, Any] = dict(np.random.get_state(legacy=False))
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return {
         "python": (version, internal, gauss),
