@@ -164,7 +164,7 @@ def _what(event: Request) -> str:
             said = f"set {event.field('name')}={event.field('value') or ''} on"
         case _:
             said = "discard" if event.field("discarded") else "restore"
-    return f"{said} {_whom(event)} of {event.field('origin')}"
+    return f"{said} {_whom(event)} ({event.field('origin')})"
 
 
 def _whom(event: Request) -> str:

@@ -317,11 +317,11 @@ def test_undo_takes_back_the_last_decisions_and_redo_brings_them_again(finished:
     for one in "abc":
         wl.discard_samples([one])
     assert [one.what for one in wl.undo(2, why="too strict")] == [
-        "discard c of unnamed",
-        "discard b of unnamed",
+        "discard c (unnamed)",
+        "discard b (unnamed)",
     ]
     assert wl.get_discarded_samples() == ["a"]
-    assert [one.what for one in wl.redo()] == ["discard b of unnamed"]
+    assert [one.what for one in wl.redo()] == ["discard b (unnamed)"]
     assert wl.get_discarded_samples() == ["a", "b"]
     assert discarded(finished.live()) == ["a", "b"]
     assert [len(wl.redo(5)), len(wl.redo()), len(wl.undo(5)), len(wl.undo())] == [1, 0, 3, 0]
