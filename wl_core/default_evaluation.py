@@ -60,15 +60,21 @@ def _criterions(running: Session, origin: str) -> list[tuple[Watch, Any]]:
         for watch, criterion in watched_criterions()
         if watch.role in ("loss", "metric")
     ]
-    used = running.measured
-    found = [one for one in known if origin in used.get(one[0].name, ())]
-    found = found or [one for one in known if not used.get(one[0].name)]
+    used = [_origins_of(running, watch) for watch, _ in known]
+    found = [one for one, origins in zip(known, used, strict=True) if origin in origins]
+    found = found or [one for one, origins in zip(known, used, strict=True) if not origins]
     if not found:
         raise RefusedError(
             f"no watched criterion was called with data of {origin!r} yet, and all were with other"
             f" data: {_INSTEAD}"
         )
     return found
+
+
+def _origins_of(running: Session, watch: Watch) -> set[str]:
+    """A metric that remembers is called under a name of its own, see `wrapping`."""
+    names = (watch.name, f"{watch.name}/batch")
+    return {origin for name in names for origin in running.measured.get(name, ())}
 
 
 def _private(criterion: Any) -> Any:
@@ -97,7 +103,8 @@ def _conclude(running: Session, used: list[tuple[Watch, Any]]) -> None:
 def _score(watch: Watch, criterion: Any, outputs: Any, targets: Any, ids: list[Any]) -> None:
     where: dict[str, Any] = {}
     if watch.level == "instance" and is_nested(targets):
-        where["batch_idx"] = [n for n, instances in enumerate(targets) for _ in instances]
+        counts = [len(instances) for instances in targets]
+        where["batch_idx"] = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     criterion(outputs, targets, batch_ids=ids, **where)
 
 
