@@ -76,7 +76,9 @@ def _field(name: str, value: Any) -> str:
 
 
 # Said by the kind, or of no use to a person.
-_UNSAID = frozenset({"log", "batch_idx", "refs", "spec_idx", "specs", "traceback", "run_id"})
+_UNSAID = frozenset(
+    {"log", "batch_idx", "group_idx", "refs", "spec_idx", "specs", "traceback", "run_id"}
+)
 _SAID_BY_THEMSELVES = frozenset({"signal", "origin", "tag", "role", "name", "field", "error"})
 
 

@@ -26,10 +26,10 @@ _SMALL_BITE = 97
 class _LogAsOfNow:
     """The log up to where it ends now, whatever is appended meanwhile; counts what is read.
 
-    ``values`` counts logged numbers: per sample, per instance and per step.
+    ``values`` counts logged numbers: per sample, group, instance and step.
     """
 
-    _KINDS = ("values", "instance_values", "step_values")
+    _KINDS = ("values", "group_values", "instance_values", "step_values")
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
