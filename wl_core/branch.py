@@ -63,8 +63,9 @@ def branch_run(parent: Run, step: int, target: Path, progress: Progress) -> Bran
     _refuse_beyond_end(parent, step)
     beside = target.with_name(f".{target.name}.branching")
     unfinished = beside / "unfinished"  # nothing opens it as a run by this name
-    lock = WriterLock(unfinished / "writer.lock")
+    lock = WriterLock(unfinished / "writer.lock", attempts=1)
     try:
+        lock.sign()
         for name in ("unfinished/log", "unfinished/arrays", "checkpoints", "rank-0000"):
             shutil.rmtree(beside / name, ignore_errors=True)  # left by a process that was killed
         branch = _build(parent, step, beside, unfinished, progress)

@@ -250,7 +250,7 @@ def test_nothing_in_a_file_is_executed(
     if protocol == "torch":
         torch.save(evil, made)
     else:
-        made.write_bytes(pickle.dumps(evil))
+        made.write_bytes(pickle.dumps(evil, protocol=2))
     saved_by_hand(finished, made.read_bytes())
     continued(finished)
     with pytest.warns(wl.CheckpointWarning, match="without executing code"):
