@@ -29,7 +29,7 @@ from wl_core.signals import registry
 from wl_core.values import BatchIds
 
 BATCH = 256
-STEPS = 60
+STEPS = 200
 Function = Callable[[Any], Any]
 
 

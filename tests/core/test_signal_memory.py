@@ -103,7 +103,7 @@ def test_a_stale_value_says_what_to_do_and_is_both_kinds_of_error(finished: Fini
             ctx.latest("other", require_fresh=True)
         return ctx.latest("other", require_fresh=True)
 
-    with pytest.raises(wl.StaleSignalError, match="never had one.*inputs="):
+    with pytest.raises(wl.StaleSignalError, match=r"never had one.*inputs="):
         step(loss=0.0)
 
 
