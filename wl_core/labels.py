@@ -108,12 +108,10 @@ def plain_value(signal: str, value: Any) -> float | bool | Label:
         return _text(signal, value)
     if _is_label(value):
         return _list(signal, value)
-    plain = value.item() if hasattr(value, "item") else value
-    if isinstance(plain, bool):
-        return plain
     try:
-        return float(plain)
-    except (TypeError, ValueError) as error:
+        plain = value.item() if hasattr(value, "item") else value
+        return plain if isinstance(plain, bool) else float(plain)
+    except (TypeError, ValueError, RuntimeError) as error:  # as numpy and torch say it
         raise SignalShapeError(
             f"signal {signal!r}: expected a number, a bool, a text or a list, got {value!r}"
         ) from error
