@@ -1,4 +1,4 @@
-"""Signals on instances: what is called, with which mask and which prediction, and what is recorded."""
+"""Signals on instances: called for which, with which mask and prediction, and what is recorded."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_default_collate_numbers_empty_masks_too(finished: Finished) -> None:
 def test_a_number_that_the_data_set_does_not_list_is_said(finished: Finished) -> None:
     watch()
     signal([], lambda ctx: ctx.target, strict=True)
-    with pytest.raises(wl.WlError, match="lists 2 instances of sample 'm0'.*no number 3"):
+    with pytest.raises(wl.WlError, match=r"lists 2 instances of sample 'm0'.*no number 3"):
         save([1.0, 2.0, 3.0], batch_idx=(0, 0, 0))
 
 
