@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import wl_core as wl
+from tests.core.frames import until
 from tests.core.watched_runs import Finished, Masks, PerInstance, collate_masks, events, recorded
 from wl_core import evaluation
 from wl_core.curve import Evaluation
@@ -227,16 +228,19 @@ def test_criterions_that_were_not_used_yet_are_those_of_new_data(finished: Finis
 def test_means_are_over_all_samples_as_numpy_has_them(finished: Finished) -> None:
     wl.watch_or_edit(Noisy(10), flag="data", loader_name="test", batch_size=4)
     seen: list[float] = []
+    of_batches = wl.watch_or_edit(Tensor.mean, flag="metric", name="of_batches")
 
     @wl.eval_fn
     def evaluate(loader: EvaluationBatches) -> None:
         for x, _, y in loader:
             seen.extend(x.mean(1).tolist())
+            of_batches(x)  # of 4, 4 and 2 samples
             hole = torch.where(y == 1, math.nan, 1.0)
             wl.save_signals({"mean": x.mean(1), "hole": hole})
 
     means = wl.evaluate("test")
     assert means["mean"] == pytest.approx(np.mean(seen))
+    assert means["of_batches"] == pytest.approx(np.mean(seen))
     assert math.isnan(means["hole"])
     run = finished()
     [done] = run.evaluations()
@@ -411,13 +415,14 @@ def test_one_that_is_given_up_keeps_what_it_has(finished: Finished) -> None:
                 wl.save_signals({"number": [float(number)] * 4})
                 if number == 1:
                     other.append("evaluation_cancel_requested", who="a test")
+                    until(lambda: session().obey() or session().evaluations.given_up)
         except Exception:  # noqa: BLE001  # even such a script is ended
             raise AssertionError from None
         raise AssertionError("it went on")
 
     waits = [ask(finished), ask(finished)]
     trainer.step()
-    other.append("evaluation_cancel_requested", who="a test")
+    finished.live().append("evaluation_cancel_requested", who="a test")
     trainer.step()
     run = finished()
     assert run.evaluations() == [
