@@ -136,10 +136,11 @@ class Settings:
                 self._recorder.add("hyperparameters", values, holder.who, "")
         self._holders.append(holder)
         self._past.forget({*said, *gone, *held})
-        for name, edit in held.items():
-            self._hold(holder, name, edit)
         for name in self._held & {*elsewhere} & {*holder.values()}:
-            self._hold(holder, name, Edit(elsewhere[name], -1))
+            held[name] = Edit(elsewhere[name], -1)
+        # In the order in which they were made: one of all groups undoes those of single ones.
+        for name, edit in sorted(held.items(), key=lambda pair: pair[1].position):
+            self._hold(holder, name, edit)
         if IS_TRAINING in said:
             self._begin(said[IS_TRAINING])
 

@@ -58,9 +58,24 @@ class HyperParameters(dict[str, Any]):
                     return found
         return None
 
+    def place(self, name: Any) -> tuple[HyperParameters, Any]:
+        """As `find`; for a new name, the innermost dict that it names, and the rest of the name."""
+        found = self.find(name)
+        if found is not None:
+            return found
+        for key, value in self.items():
+            if isinstance(value, HyperParameters) and str(name).startswith(f"{key}."):
+                return value.place(str(name)[len(str(key)) + 1 :])
+        return self, name
+
     def put(self, name: str, value: Any) -> None:
-        """Sets the value of that name and records nothing; a name that is new is added."""
-        inner, key = self.find(name) or (self, name)
+        """Sets the value of that name and records nothing; one that is new goes into dicts."""
+        inner, key = self.place(name)
+        while "." in str(key) and key not in inner:
+            head, _, key = key.partition(".")
+            made = HyperParameters({}, f"{inner._prefix}{head}.")
+            dict.__setitem__(inner, head, made)
+            inner = made
         dict.__setitem__(inner, key, value)
 
     def __missing__(self, name: str) -> Any:
@@ -79,7 +94,7 @@ class HyperParameters(dict[str, Any]):
     # -- changing ------------------------------------------------------------------
 
     def __setitem__(self, name: str, value: Any) -> None:
-        inner, key = self.find(name) or (self, name)
+        inner, key = self.place(name)
         dict.__setitem__(inner, key, inner._nested(key, value))
         inner._tell({key: value})
 
@@ -93,7 +108,7 @@ class HyperParameters(dict[str, Any]):
     def update(self, *arguments: Any, **values: Any) -> None:
         changes = dict(*arguments, **values)
         for name, value in changes.items():
-            inner, key = self.find(name) or (self, name)
+            inner, key = self.place(name)
             dict.__setitem__(inner, key, inner._nested(key, value))
         self._tell(changes)
 

@@ -102,6 +102,63 @@ def test_defaults_stand_in_for_what_is_missing(finished: Finished) -> None:
     assert hp == {"a": 1, "b": 2}
 
 
+def test_defaults_stand_in_within_dicts_too(finished: Finished) -> None:
+    defaults = {"optimizer": {"lr": 0.1, "eps": 1e-8}, "b": {"c": 1}}
+    hp = wl.watch_or_edit({"optimizer": {"lr": 0.2}, "b": 3}, flag="hp", defaults=defaults)
+    assert hp == {"optimizer": {"lr": 0.2, "eps": 1e-8}, "b": 3}
+
+
+def test_names_within_names_may_be_written_with_dots(finished: Finished) -> None:
+    hp = wl.watch_or_edit({"a": {"b": {"c": 1}}, "x.y": {"z": 2}, "n": {0: 8}}, flag="hp")
+    assert hp["a.b.c"] == hp.get("a.b.c") == 1
+    assert hp["x.y.z"] == 2
+    assert hp["n.0"] == 8
+    assert "a.b" in hp
+    assert "a.b.d" not in hp
+    assert hp.get("a.b.d") is None
+    with pytest.raises(KeyError, match=r"a\.d"):
+        hp["a.d"]
+    hp["a.b.c"] = 10
+    hp.update({"x.y.z": 20})
+    assert hp.pop("n.0") == 8
+    hp["new.name"] = 3
+    hp["a.e"] = 4
+    assert hp == {"a": {"b": {"c": 10}, "e": 4}, "x.y": {"z": 20}, "n": {}, "new.name": 3}
+    assert recorded(finished())[1:] == [
+        {"a.b.c": 10},
+        {"x.y.z": 20},
+        {"n.0": None},
+        {"new.name": 3},
+        {"a.e": 4},
+    ]
+
+
+def test_a_number_in_scientific_notation_is_a_number_in_yaml_too(
+    finished: Finished, tmp_path: Path
+) -> None:
+    path = tmp_path / "hp.yaml"
+    path.write_text("lr: 1e-4\nname: '1e-4'\nversion: 1e4x\n")
+    hp = wl.watch_or_edit(path, flag="hp")
+    assert hp == {"lr": 0.0001, "name": "1e-4", "version": "1e4x"}
+
+
+def test_a_file_that_is_no_yaml_is_refused_with_its_line(
+    finished: Finished, tmp_path: Path
+) -> None:
+    path = tmp_path / "hp.yaml"
+    path.write_text("lr: 0.1\nlayers: [1\n")
+    with pytest.raises(wl.WlError, match=r"hp\.yaml cannot be read as YAML: .* line 3"):
+        wl.watch_or_edit(path, flag="hp")
+
+
+def test_yaml_executes_nothing(finished: Finished, tmp_path: Path) -> None:
+    path = tmp_path / "hp.yaml"
+    path.write_text(f"lr: !!python/object/apply:os.mkdir ['{tmp_path}/made']\n")
+    with pytest.raises(wl.WlError, match="cannot be read"):
+        wl.watch_or_edit(path, flag="hp")
+    assert not (tmp_path / "made").exists()
+
+
 def test_the_runs_go_where_root_log_dir_says(tmp_path: Path) -> None:
     hp = wl.watch_or_edit({"root_log_dir": str(tmp_path / "mine")}, flag="hyperparameters")
     wl.finish()
