@@ -183,6 +183,70 @@ def numbers(values: Mapping[str, float | Arriving]) -> dict[str, float]:
     }
 
 
+class Numbers:
+    """One number for each name, given as numbers or tensors of one element, here or away.
+
+    Those of one device make the way together: one copy, however many they are.
+
+    Raises:
+        SignalShapeError: one of them is no such thing.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._values: dict[str, float] = {}
+        self._tensors: list[tuple[list[str], Values]] = []
+        places: dict[Any, dict[str, Any]] = {}
+        for name, value in given.items():
+            if hasattr(value, "detach"):
+                places.setdefault(value.device, {})[name] = _single(name, value)
+            else:
+                self._values[name] = _number(name, value)
+        self.names = list(given)
+        for tensors in places.values():
+            stack = _stacked(list(tensors.values()))
+            found: Values = Arriving(stack) if is_away(stack) else as_array(stack)
+            self._tensors.append((list(tensors), found))
+
+    @property
+    def arriving(self) -> list[Arriving]:
+        return [one for _, one in self._tensors if isinstance(one, Arriving)]
+
+    def land(self) -> dict[str, float]:
+        """The numbers in the order in which they were given; waits for the devices."""
+        found = dict(self._values)
+        for names, values in self._tensors:
+            found.update(zip(names, landed(values).tolist(), strict=True))
+        return {name: float(found[name]) for name in self.names}
+
+
+def _single(signal: str, tensor: Any) -> Any:
+    _refuse_complex(signal, tensor)
+    if tensor.numel() != 1:
+        raise SignalShapeError(
+            f"signal {signal!r}: expected one number, got a tensor of shape {list(tensor.shape)}"
+        )
+    return tensor.detach().reshape(())
+
+
+def _number(signal: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise SignalShapeError(
+            f"signal {signal!r}: expected one number, got {type(value).__name__}"
+        ) from error
+
+
+def _stacked(tensors: Sequence[Any]) -> Any:
+    """Single numbers ``[]`` as one tensor ``[N]``, of a dtype that holds them all."""
+    import torch
+
+    if len({one.dtype for one in tensors}) > 1:
+        wide = torch.float32 if tensors[0].device.type == "mps" else torch.float64
+        tensors = [one.to(wide) for one in tensors]
+    return torch.stack(list(tensors))
+
+
 def some_arrays(values: Any) -> Values | Sequence[Values]:
     """`values.as_arrays`, where tensors that are away are `Arriving`."""
     if not isinstance(values, (list, tuple)):
