@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from wl_core.guards import guard_testing_context as guard_testing_context
     from wl_core.guards import guard_training_context as guard_training_context
     from wl_core.hookspecs import hookimpl as hookimpl
+    from wl_core.model_signals import save_model_signals as save_model_signals
+    from wl_core.model_signals import track_model_signals as track_model_signals
     from wl_core.run import Run as Run
     from wl_core.run import open_run as open_run
     from wl_core.save import save_instance_signals as save_instance_signals
@@ -102,6 +104,7 @@ _WHERE = {
     "run_pending_evaluation": "evaluation",
     "save_group_signals": "groups",
     "save_instance_signals": "save",
+    "save_model_signals": "model_signals",
     "save_signals": "save",
     "serve": "serving",
     "set_hyperparameters": "watch.hyperparameters",
@@ -112,6 +115,7 @@ _WHERE = {
     "step": "control",
     "stop": "control",
     "tag_samples": "curation",
+    "track_model_signals": "model_signals",
     "undo": "curation",
     "watch_or_edit": "watch",
 }
