@@ -44,11 +44,12 @@ def _arriving(loader: DataLoader[Any], discarded: Discarded) -> Iterator[Collate
     # A stream that is read in this process leaves them out itself.
     is_late = loader.num_workers > 0 or not isinstance(loader.dataset, IndexedIterable)
     for collated in loader:
-        if is_late and discarded.touch(collated.ids):
-            yield from rest.of(collated)
-        else:
-            yield collated
-    yield from rest.last()
+        made = rest.of(collated) if is_late and discarded.touch(collated.ids) else collated
+        if made is not None:
+            yield made
+    made = rest.last()
+    if made is not None:
+        yield made
 
 
 class _Rest:
@@ -61,27 +62,29 @@ class _Rest:
         self._held: list[tuple[SampleId, Any]] = []  # a stream's pair, else an index
         self._in_a_row = 0
 
-    def of(self, collated: Collated) -> Iterator[Collated]:
-        """The batches that can be made, once one came that holds discarded samples.
+    def of(self, collated: Collated) -> Collated | None:
+        """The batch that can be made, if one can, now that one came with discarded samples.
 
         Raises:
             UsageError: a stream without an end gives nothing else any more.
         """
+        for one, index in zip(collated.ids, collated.indices, strict=True):
+            if index is not None:
+                self._discarded.learn(one, index)  # so that the next pass does not draw it
         parts = collated.indices if collated.packed is None else unpack(collated.packed)
         self._held.extend(zip(collated.ids, parts, strict=True))
         before = len(self._held)
         self._drop()
         self._give_up(before - len(self._held))
         size = self._size or max(1, len(self._held))
-        while len(self._held) >= size:
-            yield self._take(size)
-            self._drop()  # the consumer may have discarded more
+        return self._take(size) if len(self._held) >= size else None
 
-    def last(self) -> Iterator[Collated]:
+    def last(self) -> Collated | None:
         """The batch at the end of the pass, if the loader gives such."""
         self._drop()
-        if self._held and not self._loader.drop_last:
-            yield self._take(len(self._held))
+        if not self._held or self._loader.drop_last:
+            return None
+        return self._take(len(self._held))
 
     def _drop(self) -> None:
         gone = self._discarded.ids

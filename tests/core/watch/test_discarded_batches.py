@@ -145,6 +145,23 @@ def test_a_continued_run_leaves_them_out_from_the_first_batch_on(
     assert sorted(sizes(passed)) == [1, 2, 2]
 
 
+def test_what_is_discarded_is_not_read_once_its_place_is_known(finished: Finished) -> None:
+    read: list[int] = []
+
+    class Noting(Named):
+        def __getitem__(self, index: int) -> Any:
+            read.append(index)
+            return super().__getitem__(index)
+
+    loader = train_on(Noting(6), batch_size=2)
+    wl.discard_samples(names(2, 3, 5))
+    list(loader)
+    assert sorted(set(read)) == [0, 1, 2, 3, 4, 5]
+    read.clear()
+    assert sizes(list(loader)) == [2, 1]
+    assert read == [0, 1, 4]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_collate_of_ones_own_makes_what_is_left(finished: Finished, workers: int) -> None:
     loader = train_on(Pairs(6), batch_size=2, collate_fn=_sum, num_workers=workers)
