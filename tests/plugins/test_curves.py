@@ -36,6 +36,20 @@ def test_a_step_is_the_mean_of_all_its_values() -> None:
     assert curve.nonfinite.tolist() == [0, 0]
 
 
+def test_a_group_counts_once_and_labels_have_no_curve() -> None:
+    log = FrameWriter()
+    log.group_values("distance", [[1, 2, 3], [4]], [1.0, 4.0])
+    log.group_values("hidden", [[1]], [1.0], log=False)
+    log.labels("predicted", [1], ["cat"])
+    log.values("ok", [1, 2, 3, 4], [True, False, True, True], dtype=np.bool_)
+    log.step()
+    curves = fold_frames(Curves, log.frames)
+    assert curves.names() == ["distance", "ok"]
+    assert curves.curve("distance").mean.tolist() == [2.5]
+    assert curves.curve("distance").count.tolist() == [2]
+    assert curves.curve("ok").mean.tolist() == [0.75]
+
+
 def test_only_what_was_logged_has_a_curve() -> None:
     log = FrameWriter()
     log.values("hidden", [1], [1.0], log=False)

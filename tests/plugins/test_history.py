@@ -50,6 +50,22 @@ def test_an_instance_has_a_history_of_its_own() -> None:
     assert found == [[9.0], [11.0], [12.0], []]
 
 
+def test_values_of_groups_stand_in_where_there_are_none_of_samples() -> None:
+    log = FrameWriter()
+    log.group_values("distance", [[1, 2], [2]], [1.0, 2.0])
+    log.group_values("both", [[1]], [3.0])
+    log.values("both", [1], [4.0])
+    log.labels("predicted", [1], ["cat"])
+    log.step()
+    view = fold_frames(History, log.frames)
+    found = [view.history("distance", "train_loader", n)[1].tolist() for n in (1, 2)]
+    assert found == [[1.0], [1.0, 2.0]]
+    names = ("both", "groups/both", "predicted")
+    found = [view.history(name, "train_loader", 1)[1].tolist() for name in names]
+    assert found == [[4.0], [3.0], []]
+    assert view.names() == ["both", "distance"]
+
+
 def test_what_was_never_measured_has_no_history() -> None:
     steps, values = History().history("loss", "train_loader", 1)
     assert (len(steps), len(values)) == (0, 0)

@@ -247,3 +247,82 @@ def test_an_empty_log_makes_an_empty_table() -> None:
     table = display_table(SampleView(), InstanceView())
     assert len(table) == 0
     assert table.names[:2] == ("origin", "sample_id")
+
+
+def test_labels_and_values_of_groups_have_cells() -> None:
+    def fill(log: FrameWriter) -> None:
+        log.labels("predicted", [1, "a"], ["cat", "dog"])
+        log.labels("classes", ["a"], [[1, 3]])
+        log.values("ok", [1], [True], dtype=np.bool_)
+        log.group_values("distance", [[1, "a"], ["a"]], [0.5, 2.0])
+
+    view = folded(fill)
+    table = view.table()
+    assert [table.column(name).kind for name in ("predicted", "classes", "ok", "distance")] == [
+        "text",
+        "list",
+        "flag",
+        "number",
+    ]
+    for row, sample_id in enumerate((1, "a")):
+        for column in table.names[2:]:
+            assert view.value("train_loader", sample_id, column) == table.column(column).cell(row)
+    assert table.row(1)["classes"] == [1, 3]
+    assert [table.row(row)["distance"] for row in (0, 1)] == [0.5, 2.0]
+    assert set(view.signals) == {"predicted", "classes", "ok", "distance"}
+
+
+def test_values_of_several_kinds_with_one_name_are_told_apart() -> None:
+    def fill(log: FrameWriter) -> None:
+        log.labels("x", [1], ["cat"])
+        log.group_values("x", [[1]], [2.0])
+        log.values("x", [1], [1.0])
+        log.metadata([1], {"x": ["theirs"]})
+        log.labels("tags", [1], ["of the model"])
+
+    view = folded(fill)
+    row = view.table().row(0)
+    names = ("x", "groups/x", "labels/x", "metadata/x", "labels/tags")
+    assert [row[name] for name in names] == [1.0, 2.0, "cat", "theirs", "of the model"]
+    assert [view.value("train_loader", 1, name) for name in names] == [row[name] for name in names]
+    assert view.value("train_loader", 1, "signals_tags") == "of the model"
+    assert view.value("train_loader", 1, "tags") is None
+
+
+def test_the_mean_of_instances_stands_in_for_no_label_and_no_metadata() -> None:
+    def fill(log: FrameWriter) -> None:
+        log.labels("x", [1], ["cat"])
+        log.group_values("y", [[1]], [7.0])
+        log.metadata([1], {"z": ["theirs"]})
+        for signal in ("x", "y", "z"):
+            log.instance_values(signal, [1], [0, 0], [1, 2], [1.0, 2.0])
+
+    (row,) = displayed(fill)
+    assert [row[name] for name in ("x", "y", "z")] == [1.5, 1.5, 1.5]
+    assert (row["labels/x"], row["groups/y"], row["metadata/z"]) == ("cat", 7.0, "theirs")
+
+
+def test_labels_stand_among_the_signals_in_the_order_in_which_they_were_declared() -> None:
+    def fill(log: FrameWriter) -> None:
+        for signal in ("predicted", "loss", "distance"):
+            log.builder.add("signal_declared", signal, "sample", "signal", False, {})
+        log.group_values("distance", [[1]], [7.0])
+        log.values("loss", [1], [1.0])
+        log.labels("predicted", [1], ["cat"])
+
+    (row,) = displayed(fill)
+    assert list(row)[-3:] == ["predicted", "loss", "distance"]
+
+
+def test_not_finite_values_of_groups_are_counted_once_a_group() -> None:
+    view = folded(lambda log: log.group_values("distance", [[1, 2, 3], [4]], [math.nan, 1.0]))
+    assert view.nan_counts == {"distance": 1}
+
+
+def test_members_of_a_group_that_is_not_there_are_refused() -> None:
+    log = FrameWriter()
+    blobs = [log.builder.ids([0]), log.vector([1.0]), log.builder.ids([1]), log.vector([3])]
+    log.builder.add("group_values", "distance", "train_loader", True, *blobs)
+    log.step()
+    with pytest.raises(ValueError, match="'distance' are in groups that are not there"):
+        fold_frames(SampleView, log.frames)
