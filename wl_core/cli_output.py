@@ -60,10 +60,10 @@ def print_table(table: Table, *, as_json: bool, first: Sequence[str] = ()) -> No
 
 
 def _marked(column: TableColumn, row: int) -> str:
-    """A cell for people; a flag that is not set is as good as empty."""
+    """A cell for people; that most rows are not discarded goes without saying."""
     value = _exact(column, row)
     mark = "~" if column.is_aggregated(row) else ""
-    return "" if value is False else mark + shown(value)
+    return "" if value is False and column.name == "discarded" else mark + shown(value)
 
 
 def print_json_array(objects: Iterable[dict[str, Any]], *, flush: bool = False) -> None:

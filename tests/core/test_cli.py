@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.core.cli_runs import IDS, LogWriter, floats, values, write_run
@@ -548,6 +549,30 @@ def test_a_terminal_gets_aligned_columns_that_fit(folder: Path) -> None:
     assert rows[1].split() == ["s1", "2.1", "~0.5", "a"], "~ marks the mean of the instances"
     assert "tab\\there" in rows[3], "a control character is not sent to the terminal"
     assert "inf" in rows[3]
+
+
+def test_lists_and_flags_are_printed_as_what_they_are(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "wl_runs" / "labelled")
+    lists = ((1, 3), (), ("tab\there", 0.5, True), (1, 2, 3, 4, 5))
+    writer.frame(
+        0,
+        ("labels", "classes", "train_loader", IDS, lists),
+        ("values", "ok", "train_loader", False, IDS[:2], np.array([True, False])),
+    )
+    writer.close()
+    options = ("samples", "--columns", "sample_id,classes,ok,discarded")
+    lines = on_a_terminal(*options, cwd=tmp_path).splitlines()
+    assert [re.split(" {2,}", line.rstrip()) for line in lines] == [
+        ["sample_id", "classes", "ok", "discarded"],
+        ["s1", "[1, 3]", "yes"],
+        ["s2", "[]", "no"],
+        ["s3", "[tab\\there, 0.5, yes]"],
+        ["s4", "[1, 2, 3, 4, … 5 in all]"],
+    ]
+    assert listed(*options, cwd=tmp_path)[2] == {
+        "sample_id": "s3", "classes": ["tab\there", 0.5, True], "ok": None, "discarded": False,
+    }  # fmt: skip
+    assert ok(*options, cwd=tmp_path).splitlines()[3] == 's3\t["tab\\there", 0.5, true]\t\tfalse'
 
 
 def test_on_a_terminal_the_columns_that_were_asked_about_come_first(folder: Path) -> None:
