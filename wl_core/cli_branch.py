@@ -53,4 +53,31 @@ def branch(run: str, new: str, step: int, root: Path) -> None:
     sys.stdout.flush()
 
 
-COMMANDS = (branch,)
+@click.command()
+@click.argument("one", metavar="RUN_A")
+@click.argument("other", metavar="RUN_B")
+@click.option("--signal", help="Compare samples by this signal; the first loss by default.")
+@click.option("--limit", type=click.IntRange(min=1), default=10, help="So many samples (10).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@root_option
+def diff(one: str, other: str, signal: str | None, limit: int, as_json: bool, root: Path) -> None:
+    """Show where two runs part: in events, settings, tags, curves and worst samples.
+
+    Runs part at the first event that says something else, whenever and by whomever it was
+    recorded; what a process tells anew when it begins does not count. Curves are compared over the
+    steps that both have, samples by their latest values.
+
+    \b
+    Example:
+      wl diff baseline other-rate --signal train_loss
+    """
+    from wl_core.diff import where_they_part
+    from wl_core.diff_report import print_report, report
+
+    with opened(one, root) as a, opened(other, root) as b:
+        with progress_bar("comparing", 0) as progress:
+            parting = where_they_part(a.log, b.log, progress)
+        print_report(report(a, b, parting, signal, limit), as_json=as_json)
+
+
+COMMANDS = (branch, diff)
