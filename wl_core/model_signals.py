@@ -176,13 +176,13 @@ class ModelSignals:
         self._weights = weights
         if activations:
             for key, part in self._parts.items():
-                hook = _untraced(_ForwardHook(self, key, part.module))
+                hook = _ForwardHook(self, key, part.module)
                 self._handles.append(part.module.register_forward_hook(hook))
         if gradients:
             for one in self._parts[""].parameters:
                 if one.requires_grad:
                     register: Any = one.register_post_accumulate_grad_hook
-                    self._handles.append(register(_GradientHook(self)))
+                    self._handles.append(register(self.look_at_gradient))
         self.run.at_step_end.append(self._tell)
         _tracked.append(self)
 
@@ -195,7 +195,7 @@ class ModelSignals:
             _tracked.remove(self)
             self.run.at_step_end.remove(self._tell)
 
-    def is_due(self) -> bool:
+    def _is_due(self) -> bool:
         """Is this a step that is tracked? The first question in a step forgets the one before."""
         recorder = self.run.recorder
         if current_session() is not self.run or recorder.phase != "train":
@@ -210,19 +210,24 @@ class ModelSignals:
 
     # -- what the hooks saw --------------------------------------------------------------------
 
-    def saw_output(self, key: str, output: Any) -> None:
+    def look(self, key: str, output: Any) -> None:
+        """At what a layer returned."""
+        if not self._is_due():
+            return
         found = next(_floating(output), None)
         if found is not None and found.numel():
-            self._moments.setdefault(key, _Moments()).add(found)
+            with torch.no_grad():
+                self._moments.setdefault(key, _Moments()).add(found)
 
-    def saw_gradient(self, parameter: nn.Parameter) -> None:
-        gradient = parameter.grad
-        if gradient is not None:
-            self._gradients[parameter] = _norm(gradient)
+    def look_at_gradient(self, parameter: nn.Parameter) -> None:
+        """As `backward` has just left it."""
+        if parameter.grad is not None and self._is_due():
+            with torch.no_grad():
+                self._gradients[parameter] = _norm(parameter.grad)
 
     def _tell(self) -> dict[str, float]:
         """At the end of a training guard: one tensor of all numbers, on its way to the host."""
-        if self.is_due():
+        if self._is_due():
             with torch.no_grad():
                 found = dict(self._collect())
                 numbers = Numbers(found)
@@ -265,33 +270,16 @@ class _ForwardHook:
         self._module = module
 
     def __call__(self, module: nn.Module, _: Any, output: Any) -> None:
-        if module is self._module and self._tracked.is_due():
-            with torch.no_grad():
-                self._tracked.saw_output(self._key, output)
+        if module is self._module:
+            look = self._tracked.look
+            if "torch._dynamo" in sys.modules:  # a log is nothing to compile
+                disable: Callable[..., Any] = torch.compiler.disable
+                look = disable(look)
+            look(self._key, output)
 
     def __reduce__(self) -> Any:
         """A model may be copied and pickled as before; its copies are not tracked."""
         return _no_hook, ()
-
-
-class _GradientHook:
-    """Sees a parameter's gradient as soon as it is complete."""
-
-    def __init__(self, tracked: ModelSignals) -> None:
-        self._tracked = tracked
-
-    def __call__(self, parameter: Any) -> None:
-        if self._tracked.is_due():
-            with torch.no_grad():
-                self._tracked.saw_gradient(parameter)
-
-
-def _untraced(hook: _ForwardHook) -> Callable[..., None]:
-    """Where torch.compile is in use, the hook is left out of what it compiles."""
-    if "torch._dynamo" not in sys.modules:
-        return hook
-    disable: Callable[..., Callable[..., None]] = torch.compiler.disable
-    return disable(hook)
 
 
 # -- numbers -------------------------------------------------------------------------------------
