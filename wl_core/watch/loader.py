@@ -86,7 +86,6 @@ class TrackedLoader:
         """
         self._sampler.resize(size)
         object.__setattr__(self._loader, "batch_size", size)
-        self._loader._IterableDataset_len_called = None  # what it said was of the former size
 
     def __len__(self) -> int:
         """How many batches a pass has; fewer when samples are discarded."""

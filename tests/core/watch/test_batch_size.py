@@ -66,7 +66,7 @@ def test_the_length_follows(finished: Finished) -> None:
         loader = train_on(dataset, batch_size=6, loader_name=type(dataset).__name__)
         assert len(loader) == 2
         loader.set_batch_size(2)
-        assert sum(1 for _ in loader) == 6  # and no warning that this is more than there should be
+        assert sum(1 for _ in loader) == 6
         assert len(loader) == 6
 
 
