@@ -261,6 +261,11 @@ def _no_hook() -> Callable[..., None]:
     return _looks_away
 
 
+# Looks, and is called by compiled code as it is: a log is nothing to compile. It is made only where
+# torch.compile is in use already, since importing that takes seconds.
+_untraced: list[Callable[..., Any]] = []
+
+
 class _ForwardHook:
     """Sees what a layer returned, and returns nothing."""
 
@@ -271,11 +276,13 @@ class _ForwardHook:
 
     def __call__(self, module: nn.Module, _: Any, output: Any) -> None:
         if module is self._module:
-            look = self._tracked.look
-            if "torch._dynamo" in sys.modules:  # a log is nothing to compile
+            if "torch._dynamo" not in sys.modules:
+                self._tracked.look(self._key, output)
+                return
+            if not _untraced:
                 disable: Callable[..., Any] = torch.compiler.disable
-                look = disable(look)
-            look(self._key, output)
+                _untraced.append(disable(lambda tracked, *seen: tracked.look(*seen)))
+            _untraced[0](self._tracked, self._key, output)
 
     def __reduce__(self) -> Any:
         """A model may be copied and pickled as before; its copies are not tracked."""
