@@ -29,6 +29,11 @@ def text(name: str, cells: Sequence[str]) -> TableColumn:
     return TableColumn(name, "text", values, np.ones(len(cells), np.bool_), categories)
 
 
+def lists(name: str, cells: Sequence[Sequence[Any]]) -> TableColumn:
+    codes = np.arange(len(cells), dtype=np.int32)
+    return TableColumn(name, "list", codes, codes >= 0, [tuple(cell) for cell in cells])
+
+
 def flag(name: str, cells: Sequence[bool]) -> TableColumn:
     return TableColumn(name, "flag", np.array(cells, np.bool_), np.ones(len(cells), np.bool_))
 

@@ -16,6 +16,7 @@ from tui.panes.samples import SamplesPane
 from tui.screens.detail import DetailScreen
 from tui.screens.help import HelpScreen
 from tui.widgets.image import GROUND_TRUTH, INSTANCE, PREDICTION, OverlayImage
+from tui.widgets.ordering import SortKey
 from tui.widgets.plot import CurvePlot
 from wl_core.run import open_run
 from wl_core.table import Table
@@ -253,6 +254,21 @@ async def test_enter_opens_the_sample_and_escape_goes_back(app: WlApp) -> None:
         assert any(bar in screen_line(app, "train_bce/sample") for bar in "▁█")
         await pilot.press("escape")
         await wait_for_text(pilot, "1 Samples")
+
+
+async def test_lists_are_shown_filtered_and_sorted(app: WlApp, nuclei: NucleiRun) -> None:
+    ids = nuclei.train_ids[:4]
+    nuclei.frame(("labels", "classes", "train_loader", ids, ((1, 3), (), ("cat",), (3, 0.5))))
+    async with app.run_test(size=WIDE) as pilot:
+        await wait_for_text(pilot, "tile_00", "classes")
+        await pilot.press("slash", *"classes contains 3", "enter")
+        await wait_for_text(pilot, "2 of 16", "[1, 3]", "[3, 0.5]")
+        table = app.screen.query_one(SamplesPane).table
+        table.sort_by(SortKey("classes", descending=True))
+        await wait_for_text(pilot, "3 Image  train_loader / tile_03")  # the first row's
+        await pilot.press("enter")
+        await wait_for_text(pilot, "over its steps")
+        assert "[3, 0.5]" in screen_line(app, "classes")
 
 
 async def test_help_lists_the_keys_that_work_here(app: WlApp) -> None:

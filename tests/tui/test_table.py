@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.tui.screens import screen_line, screen_text, wait_until
-from tests.tui.tables import TableApp, losses, number, text
+from tests.tui.tables import TableApp, lists, losses, number, text
 from tui.widgets import table as table_module
 from tui.widgets.ordering import SortKey
 from tui.widgets.table import VirtualTable
@@ -44,6 +46,17 @@ async def test_an_aggregated_cell_is_marked_and_digits_stay_aligned() -> None:
     assert first.rstrip().endswith("0.5~")
     assert second.rstrip().endswith("0.25")
     assert first.index("0.5~") + 3 == second.index("0.25") + 4
+
+
+async def test_lists_stand_to_the_left_and_end_in_an_ellipsis_where_they_are_cut() -> None:
+    cells: list[list[Any]] = [[1, 0.5, True], [], ["a rather long text", "and another"]]
+    app = TableApp(Table((text("sample_id", ["s0", "s1", "s2"]), lists("classes", cells))))
+    async with app.run_test(size=(60, 8)) as pilot:
+        shown = [line.split(maxsplit=1)[1].rstrip() for line in body(app)[1:]]
+        assert shown == ["[]", "[a rather long text, an…"]
+        assert body(app)[0].split(maxsplit=2)[2].rstrip() == "[1, 0.5, yes]"
+        await pilot.press("right", "s")
+        await wait_until(pilot, lambda: ids(app) == ["s1", "s0", "s2"])
 
 
 async def test_a_discarded_row_is_marked_in_text() -> None:
