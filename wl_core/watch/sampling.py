@@ -68,7 +68,7 @@ class Discarded:
             self.indices.add(number)
 
     def holds(self, index: Any) -> bool:
-        return bool(self.indices) and _number(index) in self.indices
+        return _number(index) in self.indices
 
     def touch(self, ids: list[SampleId]) -> bool:
         """Whether any of these is discarded."""
@@ -82,7 +82,7 @@ class Discarded:
         """
         in_a_row = 0
         for index in indices:
-            if not self.holds(index):
+            if not self.indices or not self.holds(index):  # mostly there are none
                 in_a_row = 0
                 yield index
                 continue
