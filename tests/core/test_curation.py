@@ -399,15 +399,17 @@ def test_a_signal_sees_that_a_tag_was_undone_amid_its_step(finished: Finished) -
 
     @wl.signal(name="watcher", subscribe_to="x")
     def watcher(ctx: wl.SignalContext) -> float:
-        seen.append(ctx.dataframe.get_value("unnamed", "a", "tags"))
+        cells = [ctx.dataframe.get_value("unnamed", "a", name) for name in ("tags", "y")]
+        seen.append(tuple(cells))
         return 0.0
 
     wl.tag_samples(["a"], "odd")
     with wl.guard_training_context:
+        wl.save_signals({"y": [5.0]}, ["a"])
         wl.save_signals({"x": [1.0]}, ["a"])
         wl.undo()
         wl.save_signals({"x": [2.0]}, ["a"])
-    assert seen == ["odd", None]
+    assert seen == [("odd", 5), (None, 5)]
     assert history(finished(), "x", "unnamed", "a")[1] == [1, 2]
 
 
@@ -436,6 +438,17 @@ def test_of_an_own_decision_and_one_of_another_process_the_log_says_which_is_the
         pass
     assert wl.get_discarded_samples() == ["b"]
     assert discarded(finished()) == ["b"]
+
+
+def test_an_undo_finds_the_own_decision_behind_one_of_another_process_that_was_not_read_yet(
+    finished: Finished,
+) -> None:
+    wl.tag_samples(["a"], "odd")
+    assert wl.get_samples_by_tag("odd") == ["a"]  # from here on the process folds its own facts
+    Decider.of_run(finished.live(), "me").tag([Chosen("unnamed", ["b"])], "odd")
+    wl.tag_samples(["c"], "odd")
+    assert wl.undo()[0].what == "tag odd on c (unnamed)"
+    assert wl.get_samples_by_tag("odd") == IDS
 
 
 def test_undos_hold_when_a_run_is_continued(finished: Finished) -> None:
