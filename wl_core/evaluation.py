@@ -58,6 +58,11 @@ def eval_fn(function: F) -> F:
     return function
 
 
+def forget_eval_fn() -> None:
+    """As if none had been registered."""
+    _registered.clear()
+
+
 def evaluate(loader: str, tag: str | None = None) -> dict[str, float]:
     """Evaluates the model on the data of a watched loader, now.
 
