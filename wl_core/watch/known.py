@@ -34,6 +34,11 @@ def watched_criterions() -> list[tuple[Watch, Any]]:
     return [(watch, one) for watch, one in found if one is not None]
 
 
+def forget_criterions() -> None:
+    """As if none were watched."""
+    _known.clear()
+
+
 def measures(running: Session, name: str, batch: BatchIds | None) -> None:
     """Notes with whose data the script calls a criterion; an evaluation shall do likewise."""
     if batch is not None and not running.evaluations.active:
