@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from wl_core.run import open_run as open_run
     from wl_core.save import save_instance_signals as save_instance_signals
     from wl_core.save import save_signals as save_signals
+    from wl_core.seeding import clear_all as clear_all
+    from wl_core.seeding import seed_everything as seed_everything
     from wl_core.serving import keep_serving as keep_serving
     from wl_core.serving import serve as serve
     from wl_core.session import finish as finish
@@ -81,6 +83,7 @@ _WHERE = {
     "TrainingStopped": "errors",
     "WlError": "errors",
     "checkpoint": "checkpointing",
+    "clear_all": "seeding",
     "compute_signals": "static",
     "discard_samples": "curation",
     "eval_fn": "evaluation",
@@ -106,6 +109,7 @@ _WHERE = {
     "save_instance_signals": "save",
     "save_model_signals": "model_signals",
     "save_signals": "save",
+    "seed_everything": "seeding",
     "serve": "serving",
     "set_hyperparameters": "watch.hyperparameters",
     "set_categorical_tag": "curation",
