@@ -360,23 +360,6 @@ class Recorder:
         with self.facts() as frame:
             frame.builder.add(kind, *fields)
 
-    def choice(
-        self,
-        kind: str,
-        first: tuple[Any, ...],
-        batch: BatchIds,
-        annotation: int | None,
-        who: str,
-        why: str,
-    ) -> None:
-        """A decision on samples, or on one instance of each: ``tagged``, ``discarded``, …"""
-        with self.facts() as frame:
-            b = frame.builder
-            numbers = None
-            if annotation is not None:
-                numbers = b.vector(pack_index(np.full(len(batch), annotation)))
-            b.add(kind, *first, batch.origin, b.blob(*batch.blob), numbers, who, why)
-
 
 def _specs(
     arrays: Sequence[npt.NDArray[Any]] | npt.NDArray[Any],
