@@ -11,6 +11,7 @@ killed run was continued from an older checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
@@ -41,8 +42,12 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
-    """What the log says of a saved model; ``file`` is relative to the run directory."""
+    """What the log says of a saved model; ``file`` is relative to the run directory.
 
+    ``position`` is that of the event, -1 before it is committed.
+    """
+
+    position: int
     step: int
     age: int
     file: str
@@ -76,8 +81,8 @@ def models_in(frame: Frame) -> list[SavedModel]:
     names = ("age", "file", "size", "digest")
     step = frame.step + (frame.phase == "train")  # the step was over when it was saved
     return [
-        SavedModel(step, *(event[kind.index(name)] for name in names))
-        for event in frame.events
+        SavedModel(frame.position + offset, step, *(event[kind.index(name)] for name in names))
+        for offset, event in enumerate(frame.events)
         if event[0] == kind.name
     ]
 
@@ -97,7 +102,7 @@ class ModelCheckpoints:
     def __init__(self, running: Session) -> None:
         self._running = running
         self._path = running.directory.path
-        self._saved: list[SavedModel] | None = None
+        self._known: list[SavedModel] | None = None
         self._every: int | None = None
         self._keep: int | None = None
         self._prune_is_due = False
@@ -154,14 +159,14 @@ class ModelCheckpoints:
         age = step - self.steps_lost
         path = self._new_path(step)
         size, digest = _write(path, {"format": _FORMAT, "step": step, "age": age, **state})
-        one = SavedModel(step, age, f"{FOLDER}/{path.name}", size, digest)
+        one = SavedModel(-1, step, age, f"{FOLDER}/{path.name}", size, digest)
         self._running.recorder.add("model_saved", one.age, one.file, one.size, one.digest)
-        self.saved.append(one)
+        self._saved.append(one)
         return path
 
     def _new_path(self, step: int) -> Path:
         """A file that the log names is never written again: its digest is in the log."""
-        taken = {one.file for one in self.saved}
+        taken = {one.file for one in self._saved}
         name, number = f"step-{step:08}.pt", 1
         while f"{FOLDER}/{name}" in taken:
             number += 1
@@ -176,18 +181,20 @@ class ModelCheckpoints:
             self._running.flush()
         except LogWriteError:  # recording has stopped, and said so: what is there is all there is
             return
-        paths = [path for one in self.saved if (path := one.path(self._path)) and path.exists()]
+        paths = [path for one in self._saved if (path := one.path(self._path)) and path.exists()]
         for path in paths[:-keep]:
             path.unlink(missing_ok=True)
 
-    # -- restoring -------------------------------------------------------------------
-
     @property
-    def saved(self) -> list[SavedModel]:
-        """All that the log names, the oldest first; their files may be gone."""
-        if self._saved is None:
-            self._saved = saved_models(self._running.log)
-        return self._saved
+    def _saved(self) -> list[SavedModel]:
+        """All that the log names or will name, the oldest first; their files may be gone."""
+        if self._known is None:
+            self._known = saved_models(self._running.log)
+            for left in (self._path / FOLDER).glob("*.partial"):
+                left.unlink()  # by a process that was killed while it wrote
+        return self._known
+
+    # -- restoring -------------------------------------------------------------------
 
     @property
     def age(self) -> int:
@@ -198,26 +205,33 @@ class ModelCheckpoints:
         """Loads the newest model that was saved at ``step`` or before, see `wl.restore`."""
         self._refuse_within_a_step("restore")
         parts = self._parts("restore")
-        if not self.saved:
+        running = self._running
+        with contextlib.suppress(LogWriteError):  # of what was said to be recorded no more
+            running.flush()
+        saved = saved_models(running.log)
+        if not saved:
             return None
-        one, state = self._newest(step)
+        one, state = self._newest(saved, step)
         if wrong := misfits(parts, state):
             raise UsageError(
                 f"restore: {one.file} does not fit what is watched, and nothing was changed: "
                 + "; ".join(sorted(wrong)[:10])
             )
         put_back(parts, state)
-        self.steps_lost = self._running.step - one.age
-        self._running.recorder.add("model_restored", one.age, one.file)
-        _say(one, self._running.step)
-        return Restored(one.age, self._running.step, self._path / one.file)
+        running.settings.hold_since(one.position, running.log.decisions())
+        self.steps_lost = running.step - one.age
+        running.recorder.add("model_restored", one.age, one.file)
+        _say(one, running.step)
+        return Restored(one.age, running.step, self._path / one.file)
 
-    def _newest(self, step: int | None) -> tuple[SavedModel, dict[str, Any]]:
-        wanted = [one for one in reversed(self.saved) if step is None or one.step <= step]
+    def _newest(
+        self, saved: list[SavedModel], step: int | None
+    ) -> tuple[SavedModel, dict[str, Any]]:
+        wanted = [one for one in reversed(saved) if step is None or one.step <= step]
         if not wanted:
             raise UsageError(
                 f"restore: no model was saved at step {step} or before; the first was saved at step"
-                f" {self.saved[0].step}"
+                f" {saved[0].step}"
             )
         reasons = []
         for one in wanted:

@@ -8,13 +8,13 @@ is an edit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from wl_core.codec import Frame
 from wl_core.errors import RefusedError
-from wl_core.requests import requests_of
+from wl_core.requests import Request, requests_of
 from wl_core.setting_values import fitting, flatten
 
 Key = tuple[str, str]  # role and name of an object, as ``object_described`` has them
@@ -48,10 +48,9 @@ class PastSettings:
         for request in requests_of(frame):
             kind = request.kind.name
             if kind == "hyperparameters" and described is not None:
-                self._say(described, dict(flatten("", request.field("values"))))
+                self._say(described, values_of(request))
             elif kind == "hyperparameters" and request.position not in self._refused:
-                values = dict(flatten("", request.field("values")))
-                self._edit(request.field("who"), values, request.position)
+                self._edit(request)
             described = None
             if kind == "object_described":
                 described = request.field("role"), request.field("name")
@@ -67,12 +66,13 @@ class PastSettings:
                 names.add(name)
                 self.said[name] = value
 
-    def _edit(self, who: str, values: dict[str, Any], position: int) -> None:
-        for name, value in values.items():
+    def _edit(self, request: Request) -> None:
+        who = request.field("who")
+        for name, value in values_of(request).items():
             if who == "file" and name in self.said:
                 self.said[name] = value  # the file is what the script says
             if who == "script" or self._fits(name, value):
-                self.edits[name] = Edit(value, position)
+                self.edits[name] = Edit(value, request.position)
 
     def _fits(self, name: str, value: Any) -> bool:
         """Of what was asked for while no training ran, nobody has checked this."""
@@ -101,6 +101,12 @@ class PastSettings:
         for name in list(names):
             self.said.pop(name, None)
             self.edits.pop(name, None)
+
+
+def values_of(request: Request) -> dict[str, Any]:
+    """The values of a ``hyperparameters`` event by full name; what is no mapping has none."""
+    values = request.field("values")
+    return dict(flatten("", values)) if isinstance(values, Mapping) else {}
 
 
 def _refused(frames: Iterable[Frame]) -> set[int]:

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from wl_core.codec import Frame
 from wl_core.errors import RefusedError, SettingRefusedWarning, nearest
 from wl_core.pace import Pace
-from wl_core.past_settings import Edit, PastSettings
+from wl_core.past_settings import Edit, PastSettings, values_of
 from wl_core.recorder import Recorder
 from wl_core.requests import Request
-from wl_core.setting_values import fitting, flatten, same
+from wl_core.setting_values import fitting, same
 
 IS_TRAINING = "is_training"
 BATCH_SIZE = "batch_size"
@@ -136,7 +136,7 @@ class Settings:
                 self._recorder.add("hyperparameters", values, holder.who, "")
         self._holders.append(holder)
         self._past.forget({*said, *gone, *held})
-        for name in self._held & {*elsewhere} & {*holder.values()}:
+        for name in self._held & elsewhere.keys() & holder.values().keys():
             held[name] = Edit(elsewhere[name], -1)
         # In the order in which they were made: one of all groups undoes those of single ones.
         for name, edit in sorted(held.items(), key=lambda pair: pair[1].position):
@@ -178,6 +178,21 @@ class Settings:
         else:
             self._held.add(name)
 
+    def hold_since(self, position: int, frames: Iterable[Frame]) -> None:
+        """Does the edits of optimizers again that ``frames`` have after ``position``.
+
+        For an optimizer that was given a state of that moment, which knows nothing of them.
+        """
+        late = [
+            (edit.position, name, edit)
+            for name, edit in PastSettings(frames).edits.items()
+            if edit.position > position and edit.value is not None
+        ]
+        for _, name, edit in sorted(late, key=lambda one: one[0]):
+            for holder, own in self._reached(name):
+                if holder.role == "optimizer":
+                    self._hold(holder, own, edit)
+
     # -- changing --------------------------------------------------------------------
 
     def obey(self, request: Request) -> None:
@@ -186,7 +201,7 @@ class Settings:
         Raises:
             RefusedError: a name is not known or a value does not fit; nothing was set.
         """
-        asked = dict(flatten("", request.field("values")))
+        asked = values_of(request)
         who = request.field("who")
         done = self._apply(asked, who, request.field("why"))
         followed = {name: value for name, value in done.items() if name not in asked}
@@ -220,8 +235,7 @@ class Settings:
                     )
         if isinstance(training := values.get(IS_TRAINING), bool):
             self._set_pace(training, "script", "")
-        done = {**self._changes(before), **values}
-        self._recorder.add("hyperparameters", done, "script", "")
+        self._recorder.add("hyperparameters", self._done(values, before), "script", "")
 
     def _apply(self, values: Mapping[str, Any], who: str, why: str) -> dict[str, Any]:
         """Sets all of these or none; gives what has changed, what is bound to them included."""
@@ -240,7 +254,7 @@ class Settings:
             raise
         if IS_TRAINING in fitted:
             self._set_pace(fitted[IS_TRAINING], who, why)
-        return {**fitted, **self._changes(before)}
+        return self._done(fitted, before)
 
     def _checked(self, name: str, value: Any, now: Mapping[str, Any]) -> Any:
         if name not in now:
@@ -250,12 +264,14 @@ class Settings:
             holder.check(own, fitted)
         return fitted
 
-    def _changes(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        return {
+    def _done(self, asked: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+        """What was set, and what has changed with it."""
+        changed = {
             name: value
             for name, value in self.values().items()
             if name not in before or not same(before[name], value)
         }
+        return {**changed, **asked}
 
     # -- the pace ----------------------------------------------------------------------
 

@@ -382,3 +382,29 @@ def test_without_a_watched_model_it_is_said_how_to_watch_one(finished: Finished)
 def test_counts_begin_at_one(training: Training, wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         wl.checkpoint(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_edit_that_is_newer_than_the_model_holds(finished: Finished, training: Training) -> None:
+    def asked(rate: float) -> None:
+        finished.live().append(
+            "hyperparameters", values={"optimizer.lr": rate}, who="a test", why=""
+        )
+        training.step()
+
+    asked(0.02)
+    wl.checkpoint()
+    asked(0.03)
+    assert wl.restore() is not None
+    assert training.optimizer.param_groups[0]["lr"] == 0.03
+    again = continued(finished)
+    assert wl.restore() is not None
+    assert again.optimizer.param_groups[0]["lr"] == 0.03
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_away(
+    finished: Finished, training: Training
+) -> None:
+    (finished.path / "checkpoints").mkdir()
+    (finished.path / "checkpoints/step-00000009.pt.partial").write_bytes(b"half")
+    wl.checkpoint()
+    assert files(finished) == ["step-00000000.pt"]
