@@ -394,6 +394,21 @@ def test_tags_and_categories_are_undone_in_the_training_and_in_the_views(
     assert (sample(run, "a")["tags"], sample(run, "a")["weather"]) == ("odd", "rainy")
 
 
+def test_the_past_shows_what_counted_then(finished: Finished) -> None:
+    for one in ("a", "b", "a"):
+        with wl.guard_training_context:
+            wl.save_signals({"x": [1.0]}, [one])
+            if one == "b":
+                wl.undo()
+            else:
+                wl.discard_samples([one])
+    run = finished()
+    past = [run.at(step=step) for step in (0, 1)]
+    assert [discarded(one) for one in (*past, run)] == [["a"], [], ["a"]]
+    for view in past:
+        view.close()
+
+
 def test_a_signal_sees_that_a_tag_was_undone_amid_its_step(finished: Finished) -> None:
     seen = []
 
