@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -44,12 +44,10 @@ def set_command(
       wl set batch_size=16 augment=false --run baseline
     """
     with opened(run, root) as reader:
-        if not assignments:
+        if assignments:
+            _set(reader, assignments, why)
+        else:
             _list(reader, as_json)
-            return
-        before = reader.hyperparameters()
-        values = _checked(before, assignments)
-        _set(reader, before, values, why)
 
 
 def _list(reader: Run, as_json: bool) -> None:
@@ -62,33 +60,15 @@ def _list(reader: Run, as_json: bool) -> None:
     print_rows(("name", "value", "who", "step", "why"), rows, as_json=as_json)
 
 
-def _checked(before: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
-    """The values that these assignments mean, if each may take the place of what is there."""
-    from wl_core.errors import UnknownNameError, nearest
-    from wl_core.setting_values import fitting, plain, read_yaml
-
-    values: dict[str, Any] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not name or not equals:
-            raise click.UsageError(
-                f"expected NAME=VALUE, got {assignment!r}", click.get_current_context()
-            )
-        if name in values:
-            raise click.UsageError(f"{name} is given twice", click.get_current_context())
-        if name not in before:
-            raise UnknownNameError(f"there is no hyperparameter {name!r}.{nearest(name, before)}")
-        values[name] = fitting(name, before[name], plain(read_yaml(text, f"the value of {name}")))
-    return values
-
-
-def _set(reader: Run, before: dict[str, Any], values: dict[str, Any], why: str) -> None:
+def _set(reader: Run, assignments: tuple[str, ...], why: str) -> None:
     """Asks the training, and prints what it makes of it."""
     from wl_core import ask
     from wl_core.errors import RefusedError
-    from wl_core.setting_values import shown
+    from wl_core.setting_values import read_assignments, shown
     from wl_core.status import ALIVE
 
+    before = reader.hyperparameters()
+    values = read_assignments(assignments, before)
     alive = reader.status().state in ALIVE
     position = reader.append("hyperparameters", values=values, who=ask.whoever_asks(), why=why)
     found = ask.answer(reader, position, seconds=_SECONDS) if alive else None

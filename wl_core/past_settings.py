@@ -22,10 +22,11 @@ Key = tuple[str, str]  # role and name of an object, as ``object_described`` has
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The last edit of a setting, and the position of its event."""
+    """The last edit of a setting; ``position`` is that of its event, -1 if it is not known."""
 
     value: Any
     position: int
+    step: int
 
 
 class PastSettings:
@@ -72,7 +73,7 @@ class PastSettings:
             if who == "file" and name in self.said:
                 self.said[name] = value  # the file is what the script says
             if who == "script" or self._fits(name, value):
-                self.edits[name] = Edit(value, request.position)
+                self.edits[name] = Edit(value, request.position, request.frame.step)
 
     def _fits(self, name: str, value: Any) -> bool:
         """Of what was asked for while no training ran, nobody has checked this."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from wl_core.errors import RefusedError, UsageError
+from wl_core.errors import RefusedError, UnknownNameError, UsageError, nearest
 
 if TYPE_CHECKING:
     import yaml
@@ -117,3 +117,29 @@ def read_yaml(text: str, where: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise UsageError(f"{where} cannot be read as YAML: {said}") from error
+
+
+def read_assignments(assignments: Iterable[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``NAME=VALUE`` texts ask for, if each value may take the place of the one in ``known``.
+
+    Raises:
+        UsageError: one of them is no ``NAME=VALUE`` in YAML, or a name is given twice.
+        UnknownNameError: a name is not known.
+        RefusedError: a value is not of the type of the one that is known.
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not name or not equals:
+            raise UsageError(f"expected NAME=VALUE, got {assignment!r}")
+        if name in values:
+            raise UsageError(f"{name} is given twice")
+        if name not in known:
+            raise UnknownNameError(f"there is no hyperparameter {name!r}.{nearest(name, known)}")
+        values[name] = fitting(name, known[name], _one(name, text))
+    return values
+
+
+def _one(name: str, text: str) -> Any:
+    value = read_yaml(text, f"the value of {name}")
+    return value if isinstance(value, Mapping) else plain(value)

@@ -16,6 +16,7 @@ from wl_core.batches import EventBatch, EventGroup
 from wl_core.columns import Digest, State, pack, unpack
 from wl_core.hookspecs import hookimpl
 from wl_core.projection import Projection
+from wl_core.setting_values import flatten
 
 _RATE = re.compile(r"(.+)/lr(?:/(\d+))?")
 _FIELDS = ("position", "step", "who", "why", "values")
@@ -66,7 +67,9 @@ class HyperparameterView(Projection):
                 *(group.field(name) for name in _FIELDS[2:]),
                 strict=True,
             )
-            self._changes += [Change(*row) for row in columns]
+            for position, step, who, why, values in columns:
+                if isinstance(values, Mapping):  # what else a plugin may have appended is no change
+                    self._changes.append(Change(position, step, who, why, _flat(values)))
         for group in batch.groups("obeyed"):
             asked = zip(group.field("request"), group.field("refused"), strict=True)
             self._refused.update((position, why) for position, why in asked if why)
@@ -98,14 +101,17 @@ class HyperparameterView(Projection):
 
     def restore(self, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
         changes, self._refused, rates = unpack(state, "settings")
-        self._changes = [Change(*change) for change in changes]
+        self._changes = [
+            Change(position, step, who, why, _flat(values))
+            for position, step, who, why, values in changes
+        ]
         self._rates = dict(rates)
 
     def digest(self) -> str:
         digest = Digest()
         digest.add(self.name, self.version)
         for change in self._changes:
-            digest.add(*change[:4], *(repr((n, _listed(v))) for n, v in change.values.items()))
+            digest.add(*change[:4], *map(repr, change.values.items()))
         for position in sorted(self._refused):
             digest.add(position, self._refused[position])
         for name in sorted(self._rates):
@@ -127,7 +133,7 @@ class HyperparameterView(Projection):
         found: dict[str, Setting] = {}
         for position, step, who, why, values in self.changes():
             for name, value in values.items():
-                found[name] = Setting(_listed(value), who, why, step, position)
+                found[name] = Setting(value, who, why, step, position)
         for curve, (position, step, rate) in self._rates.items():
             for name in _names_of(curve):
                 said = found.get(name)
@@ -148,6 +154,6 @@ def _names_of(curve: str) -> list[str]:
     return [f"{optimizer}.{group}.lr"] if group else [f"{optimizer}.lr", f"{optimizer}.0.lr"]
 
 
-def _listed(value: Any) -> Any:
-    """Lists as lists: what is unpacked from a snapshot or a frame has tuples."""
-    return [_listed(one) for one in value] if isinstance(value, (list, tuple)) else value
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """By full name, and lists as lists: what is unpacked has tuples."""
+    return dict(flatten("", values))

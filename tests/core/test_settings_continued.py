@@ -12,6 +12,7 @@ from torch import nn
 import wl_core as wl
 from tests.core.watched_runs import Finished, Pairs, events
 from wl_core.errors import SettingRefusedWarning
+from wl_core.session import session
 
 
 def step() -> None:
@@ -197,3 +198,24 @@ def test_watching_again_in_the_same_run_says_it_anew(finished: Finished) -> None
     asked(finished, lr=0.2)
     assert hyper(lr=0.1) == {"lr": 0.1}
     assert finished().hyperparameters() == {"lr": 0.1}
+
+
+def test_edits_hold_on_an_optimizer_that_gets_an_older_state(finished: Finished) -> None:
+    optimizer = sgd(0.1, 0.1)
+    older = optimizer.state_dict()
+    asked(finished, optimizer__lr=0.2)
+    asked(finished, **{"optimizer.1.lr": 0.3})
+    asked(finished, optimizer__momentum=0.5)
+    again(finished)
+    optimizer = sgd(0.1, 0.1)
+    asked(finished, optimizer__momentum=0.75)
+
+    def after(step_of_state: int) -> list[float]:
+        optimizer.load_state_dict(older)
+        session().settings.hold_since(step_of_state)
+        groups = optimizer.param_groups
+        return [groups[0]["lr"], groups[1]["lr"], groups[0]["momentum"]]
+
+    assert after(0) == [0.2, 0.3, 0.75]
+    assert after(3) == [0.1, 0.1, 0.75]
+    assert after(4) == [0.1, 0.1, 0]

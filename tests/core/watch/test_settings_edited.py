@@ -65,6 +65,18 @@ def test_of_an_edit_that_does_not_fit_nothing_is_obeyed(finished: Finished) -> N
     assert finished().hyperparameters() == {"lr": 0.001, "on": True}
 
 
+def test_an_edit_that_is_no_mapping_does_no_harm(finished: Finished) -> None:
+    hp = wl.watch_or_edit({"a": {"b": 1}}, flag="hp")
+    other = finished.live()
+    other.append("hyperparameters", values=[1], who="a test")
+    other.append("hyperparameters", values={"a": {"b": 2}}, who="a test")
+    step()
+    assert hp == {"a": {"b": 2}}
+    assert finished().hyperparameters() == {"a.b": 2}
+    wl.start_run(finished.path)
+    assert wl.watch_or_edit({"a": {"b": 1}}, flag="hp") == {"a": {"b": 2}}
+
+
 def test_lists_stay_lists(finished: Finished) -> None:
     hp = wl.watch_or_edit({"betas": [0.9, 0.99]}, flag="hp")
     assert asked(finished.live(), betas=[0.8, 0.9]) == ""
