@@ -16,6 +16,7 @@ import torch
 
 import wl_core as wl
 from tests.core.watched_runs import Finished, events, history, loss, sample
+from wl_core.columns import Column, Digest
 from wl_core.label_column import LabelColumn
 from wl_core.labels import MAX_CHARACTERS, MAX_ITEMS, plain_value
 from wl_core.table import TableColumn
@@ -252,6 +253,34 @@ def test_a_cell_is_a_list_of_its_own() -> None:
     assert isinstance(cell, list)
     cell.append(2)
     assert lists.cell(0) == [1]
+
+
+def digest(made: Column | LabelColumn, size: int) -> str:
+    found = Digest()
+    if isinstance(made, Column):
+        found.column(made, np.arange(size))
+    else:
+        made.update(found, np.arange(size))
+    return found.hexdigest()
+
+
+def test_the_digest_does_not_know_in_which_order_labels_came_but_knows_which_they_are() -> None:
+    digests = []
+    for rows, entries in (([0, 1], ["cat", [1]]), ([1, 0], [[1], "cat"]), ([0, 1], ["cat", [1.0]])):
+        made = LabelColumn()
+        made.put(np.asarray(rows), entries, 2)
+        digests.append(digest(made, 2))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_digest_tells_flags_from_numbers() -> None:
+    flags, numbers = Column(), Column()
+    flags.put(np.arange(2), np.asarray([True, False]), 2)
+    numbers.put(np.arange(2), np.asarray([1.0, 0.0]), 2)
+    assert digest(flags, 2) != digest(numbers, 2)
+    numbers.put(np.arange(0), np.zeros(0, bool), 2)
+    flags.put(np.arange(0), np.zeros(0), 2)
+    assert (flags.is_flags, numbers.is_flags) == (True, False)
 
 
 # -- another process -------------------------------------------------------------------------------
