@@ -47,7 +47,7 @@ class Pace:
     # -- what is asked ---------------------------------------------------------
 
     def pause(self, who: str = "", why: str = "") -> None:
-        self.pausing, self.steps_left = True, None
+        self.pausing = True
         self._paused_by = who, why
 
     def resume(self) -> None:

@@ -39,11 +39,14 @@ torch.set_num_threads(1)
 data = [(torch.full((3,), float(n)), n) for n in range(400)]
 wl.watch_or_edit(data, flag="data", loader_name="test_loader", batch_size=4)
 wl.tag_samples([1, 2, 3], "hard", origin="test_loader")
+wl.tag_samples([9], "broken", origin="test_loader")
 
 @wl.eval_fn
 def evaluate(loader):
     for x, ids, y in loader:
         time.sleep({STEP_SECONDS})
+        if ids.tolist() == [9]:
+            raise ValueError("no such image")
         wl.save_signals({{"test_mean": x.mean(1)}}, ids)
 """
 
@@ -172,6 +175,8 @@ def test_a_training_is_evaluated_from_a_second_terminal(tmp_path: Path, steer: S
         assert (steered.state, steered.step) == ("paused", step)
         code, answer = steer("evaluate", "tets_loader", steered.path)
         assert (code, "Did you mean 'test_loader'?" in answer) == (1, True)
+        code, answer = steer("evaluate", "test_loader", steered.path, "--tag", "broken")
+        assert (code, answer) == (1, "wl: the evaluation failed: ValueError: no such image\n")
         steer("resume", steered.path)
         until(lambda: steered.step > step)
 
@@ -180,9 +185,9 @@ def test_a_training_is_evaluated_from_a_second_terminal(tmp_path: Path, steer: S
         until(lambda: said_so.fullmatch(steered.run.status().detail))
         assert steered.state == "evaluating"
         assert steer("evaluate", "--cancel", steered.path) == (0, "given up\n")
-        until(lambda: len(steered.evaluations()) == 2)
-        assert steered.evaluations()[1].cancelled
-        assert 0 < steered.evaluations()[1].samples < 400
+        until(lambda: len(steered.evaluations()) == 3)
+        assert steered.evaluations()[2].cancelled
+        assert 0 < steered.evaluations()[2].samples < 400
         until(lambda: steered.state == "training")
 
         with wl_command("evaluate", "test_loader", steered.path) as process:
@@ -193,7 +198,7 @@ def test_a_training_is_evaluated_from_a_second_terminal(tmp_path: Path, steer: S
         assert re.search(r"given up after \d+ samples", err)
         assert steer("stop", steered.path)[0] == 0
         assert steered.process.wait(SECONDS) == 0
-        assert [one.cancelled for one in steered.evaluations()] == [False, True, True]
+        assert [one.cancelled for one in steered.evaluations()] == [False, False, True, True]
 
 
 def test_a_training_that_takes_its_time_is_not_waited_for(

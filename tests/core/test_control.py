@@ -16,6 +16,15 @@ from wl_core.events import CATALOGUE
 from wl_core.session import session
 
 
+@pytest.fixture(autouse=True)
+def _never_for_ever() -> Iterator[None]:
+    """A pause that nobody ends fails the test."""
+    timer = threading.Timer(20.0, lambda: session().pace.stop())
+    timer.start()
+    yield
+    timer.cancel()
+
+
 def train(steps: int) -> None:
     for _ in range(steps):
         with wl.guard_training_context:
