@@ -26,7 +26,6 @@ class Edit:
 
     value: Any
     position: int
-    step: int
 
 
 class PastSettings:
@@ -73,7 +72,7 @@ class PastSettings:
             if who == "file" and name in self.said:
                 self.said[name] = value  # the file is what the script says
             if who == "script" or self._fits(name, value):
-                self.edits[name] = Edit(value, request.position, request.frame.step)
+                self.edits[name] = Edit(value, request.position)
 
     def _fits(self, name: str, value: Any) -> bool:
         """Of what was asked for while no training ran, nobody has checked this."""

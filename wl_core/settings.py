@@ -64,7 +64,6 @@ class Settings:
         self._holders: list[Holder] = []
         self._past = PastSettings()
         self._held: set[str] = set()  # names of which an edit of before holds
-        self._edits: dict[str, Edit] = {}  # those, and the edits since, in their order
         self._pausing = False  # as the mapping's is_training says
 
     # -- what is held ------------------------------------------------------------
@@ -138,7 +137,7 @@ class Settings:
         self._holders.append(holder)
         self._past.forget({*said, *gone, *held})
         for name in self._held & elsewhere.keys() & holder.values().keys():
-            held[name] = Edit(elsewhere[name], -1, self._recorder.step)
+            held[name] = Edit(elsewhere[name], -1)
         # In the order in which they were made: one of all groups undoes those of single ones.
         for name, edit in sorted(held.items(), key=lambda pair: pair[1].position):
             self._hold(holder, name, edit)
@@ -178,18 +177,6 @@ class Settings:
             )
         else:
             self._held.add(name)
-            self._note(name, edit)
-
-    def hold_since(self, step: int) -> None:
-        """Does the edits since that step again, on optimizers that got their state of then back."""
-        for name, edit in list(self._edits.items()):
-            for holder in self._holders:
-                if holder.role == "optimizer" and edit.step >= step and name in holder.values():
-                    self._hold(holder, name, edit)
-
-    def _note(self, name: str, edit: Edit) -> None:
-        self._edits.pop(name, None)  # the order is that of the edits
-        self._edits[name] = edit
 
     def hold_since(self, position: int, frames: Iterable[Frame]) -> None:
         """Does the edits of optimizers again that ``frames`` have after ``position``.
@@ -284,10 +271,7 @@ class Settings:
             for name, value in self.values().items()
             if name not in before or not same(before[name], value)
         }
-        done = {**changed, **asked}
-        for name, value in done.items():
-            self._note(name, Edit(value, -1, self._recorder.step))
-        return done
+        return {**changed, **asked}
 
     # -- the pace ----------------------------------------------------------------------
 

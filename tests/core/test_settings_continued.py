@@ -209,13 +209,16 @@ def test_edits_hold_on_an_optimizer_that_gets_an_older_state(finished: Finished)
     again(finished)
     optimizer = sgd(0.1, 0.1)
     asked(finished, optimizer__momentum=0.75)
+    session().flush()
 
-    def after(step_of_state: int) -> list[float]:
+    def after(position: int) -> list[float]:
         optimizer.load_state_dict(older)
-        session().settings.hold_since(step_of_state)
+        session().settings.hold_since(position, session().log.decisions())
         groups = optimizer.param_groups
         return [groups[0]["lr"], groups[1]["lr"], groups[0]["momentum"]]
 
+    changes = finished.live().view("hyperparameters").changes("optimizer.momentum")
+    before, last = changes[-2].position, changes[-1].position
     assert after(0) == [0.2, 0.3, 0.75]
-    assert after(3) == [0.1, 0.1, 0.75]
-    assert after(4) == [0.1, 0.1, 0]
+    assert after(before) == [0.1, 0.1, 0.75]
+    assert after(last) == [0.1, 0.1, 0]
