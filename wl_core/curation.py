@@ -206,6 +206,8 @@ def _record(running: Session, events: list[NewEvent]) -> int:
             recorder.end()
     for kind, fields in events:
         _obey(running, kind, fields)
+    if any(kind == "undone" for kind, _ in events):
+        running.recount()
     return -1  # its position is known once it is committed
 
 
@@ -216,8 +218,6 @@ def _obey(running: Session, kind: str, fields: dict[str, Any]) -> None:
         running.discards.change(fields["discarded"], fields["origin"], fields["ids"], numbers)
     elif kind == "category_registered":
         running.categories[fields["name"]] = tuple(fields["categories"])
-    elif kind == "undone":
-        running.recount()
 
 
 def _chosen(running: Session, ids: Any, origin: str | None, annotation_id: int | None) -> Chosen:

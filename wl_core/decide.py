@@ -50,7 +50,7 @@ class Chosen:
     @property
     def fields(self) -> dict[str, Any]:
         """The fields that say so in an event."""
-        return {"origin": self.origin, "ids": self.ids, "annotation_ids": self.annotation_ids}
+        return {"origin": self.origin, "ids": list(self.ids), "annotation_ids": self.annotation_ids}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,10 @@ class Decider:
         return self._tell([("undone", fields) for fields in events], why), found
 
     def _tell(self, events: list[NewEvent], why: str) -> int:
+        """What is about no sample at all is no decision: there would be nothing to undo."""
         by = {"who": self.who, "why": why}
-        return self.record([(kind, {**fields, **by}) for kind, fields in events]) if events else -1
+        said = [(kind, {**fields, **by}) for kind, fields in events if fields.get("ids") != []]
+        return self.record(said) if said else -1
 
 
 def _checked_categories(name: str, categories: Sequence[str]) -> tuple[str, ...]:

@@ -247,6 +247,13 @@ def test_what_cannot_be_meant_is_refused_and_records_nothing(
     assert not list(finished.live().log.decisions())
 
 
+def test_a_decision_about_no_sample_is_none(finished: Finished) -> None:
+    wl.discard_samples(["a"])
+    wl.discard_samples([])
+    wl.tag_samples([], "odd", mode="set")
+    assert wl.undo()[0].what == "discard a (unnamed)"
+
+
 # -- categorical tags ---------------------------------------------------------------------------
 
 
