@@ -248,7 +248,7 @@ def _whose(owners: Owners) -> tuple[list[SampleId], list[int] | None, npt.NDArra
 
 
 def _some(owners: Owners, places: Sequence[int]) -> Owners:
-    """Those at these places, of which there are no two equal ones."""
+    """Those at these places."""
     if len(places) == len(owners):
         return owners
     if isinstance(owners, BatchIds):

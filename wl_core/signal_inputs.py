@@ -34,11 +34,12 @@ class Inputs:
         waiting = self._at(step).setdefault((signal, origin), {})
         count = len(signal.inputs)
         done = {}
-        for place, (key, value) in enumerate(zip(keys, values, strict=True)):
+        last = {key: place for place, key in enumerate(keys)}  # where one comes twice, that counts
+        for key, place in last.items():
             found = waiting.get(key)
             if found is None:
                 found = waiting[key] = {}
-            found[name] = value
+            found[name] = values[place]
             if len(found) == count:
                 done[place] = found
                 del waiting[key]

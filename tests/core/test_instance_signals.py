@@ -124,6 +124,20 @@ def test_otherwise_it_is_the_data_sets_mask_of_that_number(finished: Finished, e
     assert told == [(2, 0), (1, 0), (1, 2)]  # the collate drops the empty ones that come first
 
 
+def test_a_collate_of_your_own_may_keep_the_empty_masks(finished: Finished) -> None:
+    loader = watch(
+        [(np.ones((1, 2, 2)), "m0", [np.zeros((2, 2)), np.ones((2, 2))])],
+        batch_size=1,
+        collate_fn=lambda items: [list(part) for part in zip(*items, strict=True)],
+    )
+    told: list[Any] = []
+    signal(told, lambda ctx: float(ctx.target.max()))
+    with wl.guard_training_context:
+        next(loader)
+        wl.save_instance_signals({"loss": [1.0, 2.0]})
+    assert told == [0, 1]
+
+
 def test_a_default_collate_numbers_empty_masks_too(finished: Finished) -> None:
     dataset = [(np.ones((2, 2)), "m0", [np.zeros((2, 2)), np.ones((2, 2))])]
     loader = watch(dataset, batch_size=1, collate_fn=None)

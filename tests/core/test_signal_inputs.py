@@ -93,6 +93,14 @@ def test_what_was_used_is_used_up_and_of_two_values_the_later_counts(
     assert [one[2] for one in seen] == [{"a": 2, "b": 3}, {"b": 5, "a": 6}]
 
 
+def test_where_a_sample_comes_twice_in_a_batch_the_last_values_count(
+    finished: Finished, seen: list[Any]
+) -> None:
+    for name, values in (("a", [1.0, 2.0, 3.0]), ("b", [4.0, 5.0, 6.0])):
+        wl.save_signals({name: values}, ["x", "y", "x"], origin="t")
+    assert sorted(one[1:] for one in seen) == [("x", {"a": 3, "b": 6}), ("y", {"a": 2, "b": 5})]
+
+
 def test_inputs_that_stay_alone_are_forgotten_some_steps_later(
     finished: Finished, seen: list[Any]
 ) -> None:

@@ -133,9 +133,12 @@ def test_a_batch_reads_the_latest_values_of_all_at_once(finished: Finished) -> N
     with wl.guard_training_context:
         save("other", {"x": 1.0, "y": 2.0})
         save("loss", {"y": 0.0, "x": 0.0})
-    with pytest.warns(wl.SignalFailedWarning, match="StaleSignalError.*'z'"):
-        save("loss", {"z": 0.0, "x": 0.0})
-    assert found == [[2, 1], [-1, 1]]
+    with wl.guard_training_context:
+        save("other", {"y": 3.0})
+        with pytest.warns(wl.SignalFailedWarning, match="StaleSignalError.*'x'.* of step 0"):
+            save("loss", {"y": 0.0, "x": 0.0})
+        save("loss", {"z": 0.0})
+    assert found == [[2, 1], [3, 1], [-1]]
     assert [sample(finished(), one)["reader"] for one in "xy"] == [1, 2]
 
 

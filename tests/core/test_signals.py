@@ -258,13 +258,6 @@ def test_chains_are_followed_within_the_step(finished: Finished) -> None:
     assert [sample(run, "x")[name] for name in "abcd"] == [1, 2, 3, 4]
 
 
-def test_a_cycle_is_named(finished: Finished) -> None:
-    wl.signal(name="b", subscribe_to="a")(lambda ctx: 1)
-    wl.signal(name="c", subscribe_to="b")(lambda ctx: 1)
-    with pytest.raises(wl.WlError, match="a -> c -> b -> a"):
-        wl.signal(name="a", subscribe_to="c")(lambda ctx: 1)
-
-
 def test_two_functions_cannot_share_a_name_but_one_may_be_defined_again(finished: Finished) -> None:
     def made(factor: int) -> None:
         @wl.signal(name="x", subscribe_to="loss")
