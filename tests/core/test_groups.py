@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import wl_core as wl
+from tests.core.fake_device import fake_device
 from tests.core.watched_runs import Finished, Pairs, events, history, sample
 
 PAIRS = [["a", "b"], ["c", "b"]]
@@ -121,6 +122,18 @@ def test_groups_that_do_not_fit_are_refused_and_nothing_recorded(
     with pytest.raises(wl.SignalShapeError, match=complaint):
         wl.save_group_signals({"distance": [1.0, 2.0]}, **given)
     assert not events(finished(), "group_values")
+
+
+def test_values_on_a_device_are_not_waited_for(finished: Finished) -> None:
+    with fake_device() as device, wl.guard_training_context:
+        values = {"distance": torch.tensor([1.0, 3.0]), "mean": torch.tensor(0.5)}
+        on_device = {name: device.tensor(value) for name, value in values.items()}
+        wl.save_group_signals(on_device, PAIRS)
+        wl.save_signals({"loss": on_device["distance"], "predicted": ["cat", "dog"]}, ["a", "b"])
+        assert device.waits == []
+    run = finished()
+    row = sample(run, "b")
+    assert [row[name] for name in ("distance", "mean", "loss", "predicted")] == [3, 0.5, 3, "dog"]
 
 
 def test_a_signal_is_of_groups_or_of_samples(finished: Finished) -> None:
