@@ -47,7 +47,16 @@ _SCALARS = (
 _CHOICES = (("weather", "rainy"), ("weather", "dry"), ("weather", None), ("discarded", "no"))
 _POSITIONS = 24  # that an undo speaks of; most streams are not much longer
 _TEXTS = ("cat", "dog", "", "1")
-_LISTS = ([], ["cat"], ["cat", "dog"], [1, 3], [1.0, 3.0], [True], [np.nan], [0.5, "cat", False])
+_LISTS: tuple[list[Any], ...] = (
+    [],
+    ["cat"],
+    ["cat", "dog"],
+    [1, 3],
+    [1.0, 3.0],
+    [True],
+    [np.nan],
+    [0.5, "cat", False],
+)
 _DTYPES = ("f4", "f4", "f4", "f8", "f2", "i8", "u1", "?")
 
 
