@@ -115,7 +115,7 @@ def _mark(device: Any) -> Any:
 
 def is_away(value: Any) -> bool:
     """Is it a tensor on another device than the CPU?"""
-    return not getattr(value, "is_cpu", True)
+    return getattr(value, "is_cpu", None) is False
 
 
 def _tensor_away(value: Any) -> Any:
@@ -135,7 +135,7 @@ def sample_values(signal: str, value: Any, count: int) -> Values:
     Raises:
         SignalShapeError: as there.
     """
-    tensor = _tensor_away(value)
+    tensor = None if getattr(value, "is_cpu", None) else _tensor_away(value)
     if tensor is None:
         return per_sample(signal, value, count)
     _refuse_complex(signal, tensor)
@@ -149,7 +149,7 @@ def instance_values(signal: str, value: Any, count: int) -> Values:
     Raises:
         SignalShapeError: as there.
     """
-    tensor = _tensor_away(value)
+    tensor = None if getattr(value, "is_cpu", None) else _tensor_away(value)
     if tensor is None:
         return per_instance(signal, value, count)
     _refuse_complex(signal, tensor)

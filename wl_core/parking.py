@@ -46,17 +46,14 @@ class Parking:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._waiting: deque[Parked] = deque()
+        self.waiting: deque[Parked] = deque()
         self._guard = 0  # how many guards with values to wait for have been left
         self._busy = False
-
-    def __len__(self) -> int:
-        return len(self._waiting)
 
     def park(self, frame: OpenFrame) -> None:
         """A frame has ended that has values to wait for, or comes behind one that has."""
         recorder, guard = self._recorder, self._guard
-        self._waiting.append(Parked(frame, recorder.step, time.time(), guard))
+        self.waiting.append(Parked(frame, recorder.step, time.time(), guard))
         if recorder.frames or self._busy:
             return  # it is part of a step, and that goes on
         if not frame.later and frame.phase == "outside":
@@ -83,10 +80,10 @@ class Parking:
         What a user's function raises is raised after that: a frame is lost by no such thing.
         """
         failures: list[Exception] = []
-        while self._waiting and may(self._waiting[0]):
-            parked = self._waiting[0]
+        while self.waiting and may(self.waiting[0]):
+            parked = self.waiting[0]
             failures += self._complete(parked.frame, [parked.frame])
-            self._waiting.popleft()  # only now: what its functions record comes behind it
+            self.waiting.popleft()  # only now: what its functions record comes behind it
             self._recorder.write(parked.frame, parked.age, parked.time)
         _raise_first(failures)
 

@@ -173,7 +173,7 @@ class Recorder:
 
     def commit(self, frame: OpenFrame) -> None:
         """Hands on a frame that has ended, unless it has to wait."""
-        if frame.later or self._parking:
+        if frame.later or self._parking.waiting:
             self._parking.park(frame)
         else:
             self.write(frame, self.step, time.time())

@@ -77,11 +77,14 @@ class Watch:
         measures(running, self.name, batch)
         found = {self.name: values}
         waits = isinstance(values, Arriving) or (facts is not None and bool(facts.arriving))
-        kept = _kept_for_subscribers(self.name, inputs) if waits else inputs
         with running.recorder.facts():
             running.declare(self.name, "sample", self.role, self.log, {})
-            record = partial(record_samples, running, self.log, batch, found, facts, kept)
-            record_or_wait(running.recorder, found, facts, record)
+            if waits:
+                kept = _kept_for_subscribers(self.name, inputs)
+                record = partial(record_samples, running, self.log, batch, found, facts, kept)
+                record_or_wait(running.recorder, found, facts, record)
+            else:
+                record_samples(running, self.log, batch, found, facts, inputs)
         return self._masked(running, output, batch)
 
     def _instances(self, running: Session, output: Any, inputs: Any, ours: dict[str, Any]) -> Any:
@@ -94,11 +97,14 @@ class Watch:
         measures(running, self.name, batch)
         found: dict[str, Values] = {self.name: values}
         waits = isinstance(values, Arriving) or (facts is not None and bool(facts.arriving))
-        kept = _kept_for_subscribers(self.name, inputs) if waits else inputs
         with running.recorder.facts():
             running.declare(self.name, "instance", self.role, self.log, {})
-            record = partial(self._record_instances, running, instances, found, facts, kept)
-            record_or_wait(running.recorder, found, facts, record)
+            if waits:
+                kept = _kept_for_subscribers(self.name, inputs)
+                record = partial(self._record_instances, running, instances, found, facts, kept)
+                record_or_wait(running.recorder, found, facts, record)
+            else:
+                self._record_instances(running, instances, found, facts, inputs)
         return self._masked(running, output, instances)
 
     def _record_instances(
