@@ -29,8 +29,8 @@ def tag_samples(
     ids: Any,
     tag: str,
     mode: Mode = "add",
-    *,
     origin: str | None = None,
+    *,
     annotation_id: int | None = None,
     why: str = "",
 ) -> None:
@@ -71,8 +71,8 @@ def set_categorical_tag(
     ids: Any,
     name: str,
     value: str | None,
-    *,
     origin: str | None = None,
+    *,
     annotation_id: int | None = None,
     why: str = "",
 ) -> None:
@@ -100,8 +100,8 @@ def set_categorical_tag(
 def discard_samples(
     ids: Any,
     discarded: bool = True,
-    *,
     origin: str | None = None,
+    *,
     annotation_id: int | None = None,
     why: str = "",
 ) -> None:
@@ -123,7 +123,7 @@ def discard_samples(
     _decider(running).discard([chosen], bool(discarded), why)
 
 
-def get_samples_by_tag(tag: str, *, origin: str | None = None) -> list[SampleId]:
+def get_samples_by_tag(tag: str, origin: str | None = None) -> list[SampleId]:
     """The ids of the samples that have the tag now, sorted; empty for a tag that nobody gave.
 
     Integers come before texts. ``origin`` is the only watched loader's when left out.
@@ -136,7 +136,7 @@ def get_samples_by_tag(tag: str, *, origin: str | None = None) -> list[SampleId]
     return [one for name, one in running.views.view("samples").tagged(tag) if name == wanted]
 
 
-def get_discarded_samples(*, origin: str | None = None) -> list[SampleId]:
+def get_discarded_samples(origin: str | None = None) -> list[SampleId]:
     """The ids of the samples that are discarded now, sorted, those aside of which an instance is.
 
     Integers come before texts. ``origin`` is the only watched loader's when left out.
