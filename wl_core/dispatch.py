@@ -142,7 +142,10 @@ class _Logged:
         some = [self._ids[place] for place in places]
         some_numbers = None if numbers is None else [numbers[place] for place in places]
         if ready is None:
-            return BatchSignalContext(call, some, some_numbers, self._batch_idx, self._values)
+            # A copy: it may be the script's own memory, and a function may count in place.
+            return BatchSignalContext(
+                call, some, some_numbers, self._batch_idx, self._values.copy()
+            )
         inputs = {
             name: np.asarray([one[name] for one in ready.values()], np.float64)
             for name in call.signal.inputs

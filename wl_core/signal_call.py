@@ -108,8 +108,8 @@ class Call:
             return None
         owners, arrays = self._given[field]
         if isinstance(owners, Instances) and not isinstance(self.owners, Instances):
-            return [arrays[at] for at in np.flatnonzero(owners.batch_idx == place)]
-        return arrays[place]
+            return [_looked_at(arrays[at]) for at in np.flatnonzero(owners.batch_idx == place)]
+        return _looked_at(arrays[place])
 
     def latest(
         self, name: str, keys: Sequence[Key], default: float, *, require_fresh: bool
@@ -167,6 +167,13 @@ class Call:
 
     def _trails(self, name: str, keys: Sequence[Key]) -> list[Callable[[int], Trajectory]]:
         return self.running.memory.histories(normalise_name(name), self.origin, keys)
+
+
+def _looked_at(array: Any) -> Any:
+    """The array as nobody can change it by this name: its memory may be the script's."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def keys_of(owners: BatchIds | Instances) -> Sequence[Key]:

@@ -145,7 +145,8 @@ class SignalContext:
         call = self._call
         found = call.given("prediction", self._place)
         if found is not None:
-            return np.asarray(found)
+            array: npt.NDArray[Any] = found
+            return array
         return latest_array(
             call.running, "prediction", call.origin, self.sample_id, self.annotation_id
         )

@@ -108,6 +108,19 @@ def test_the_target_is_the_mask_that_was_given_with_the_value(
     assert told == [7, 14, 21]
 
 
+def test_what_was_given_can_be_looked_at_and_not_changed(finished: Finished) -> None:
+    def spoil(ctx: wl.SignalContext) -> None:
+        with pytest.raises(ValueError, match="read-only"):
+            ctx.target[:] = 0
+        with pytest.raises(ValueError, match="read-only"):
+            ctx.prediction[:] = 0
+
+    wl.signal(name="made", subscribe_to="loss", level="instance", strict=True)(spoil)
+    masks = torch.ones(3, 2, 2)
+    save([1.0, 2.0, 3.0], targets=masks, preds=list(masks))
+    assert masks.all()
+
+
 @pytest.mark.parametrize("empty", [0, 2])
 def test_otherwise_it_is_the_data_sets_mask_of_that_number(finished: Finished, empty: int) -> None:
     class EmptyFirst(Masks):

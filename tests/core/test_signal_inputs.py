@@ -250,6 +250,20 @@ def test_a_batched_signal_gets_those_whose_inputs_are_complete(finished: Finishe
     assert (sample(run, "y")["sum"], sample(run, "x").get("sum")) == (3, None)
 
 
+def test_a_function_that_counts_in_place_changes_nobody_elses_values(finished: Finished) -> None:
+    def double(ctx: wl.BatchSignalContext) -> Any:
+        ctx.subscribed_values *= 2
+        return ctx.subscribed_values
+
+    for name in ("one", "other"):
+        wl.signal(name=name, subscribe_to="a", batched=True)(double)
+    values = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    wl.save_signals({"a": values}, ["x", "y"])
+    assert values.tolist() == [1, 2]
+    run = finished()
+    assert [sample(run, "y")[name] for name in ("a", "one", "other")] == [2, 4, 4]
+
+
 @pytest.mark.parametrize(
     "made", [lambda values: values, torch.as_tensor, np.ndarray.tolist, lambda v: v.astype("f2")]
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import wl_core as wl
-from tests.core.watched_runs import Finished, events, sample
+from tests.core.fake_device import FakeDevice, fake_device
+from tests.core.watched_runs import Finished, events, history, sample
 from wl_core.dispatch import dispatch
 from wl_core.session import session
 from wl_core.values import BatchIds
@@ -149,6 +151,37 @@ def test_it_reads_a_static_signal_in_a_static_one(finished: Finished) -> None:
     wl.signal(name="twice")(lambda ctx: 2 * ctx.latest("size", require_fresh=True))
     wl.compute_signals(signals=["twice"])
     assert sample(finished(), "x")["twice"] == 4
+
+
+@pytest.fixture
+def device() -> Iterator[FakeDevice]:
+    with fake_device() as made:
+        yield made
+
+
+def test_values_that_are_on_their_way_from_a_device_are_waited_for(
+    finished: Finished, device: FakeDevice
+) -> None:
+    found = reads(require_fresh=True)
+    for value in (1.0, 2.0):
+        with wl.guard_training_context:
+            wl.save_signals({"other": device.tensor([value])}, ["x"], origin="t")
+            save("loss", {"x": 0.0})
+    assert found == [1, 2]
+
+
+def test_a_value_that_comes_late_meets_those_of_its_own_step(
+    finished: Finished, device: FakeDevice
+) -> None:
+    found = reads(require_fresh=True)
+    wl.signal(name="sum", inputs=["other", "loss"])(lambda ctx: sum(ctx.inputs.values()))
+    for value in (1.0, 2.0, 3.0):
+        with wl.guard_training_context:
+            wl.save_signals({"loss": device.tensor([10 * value])}, ["x"], origin="t")
+            save("other", {"x": value})
+    run = finished()
+    assert found == [1, 2, 3]
+    assert history(run, "sum", "t", "x") == ([0, 1, 2], [11, 22, 33])
 
 
 # -- histories -------------------------------------------------------------------------------------
