@@ -17,9 +17,9 @@ from wl_core.session import session
 
 
 @pytest.fixture(autouse=True)
-def _never_for_ever() -> Iterator[None]:
+def _never_for_ever(finished: Finished) -> Iterator[None]:
     """A pause that nobody ends fails the test."""
-    timer = threading.Timer(20.0, lambda: session().pace.stop())
+    timer = threading.Timer(20.0, session().pace.stop)
     timer.start()
     yield
     timer.cancel()
