@@ -196,6 +196,32 @@ def test_a_dynamic_signal_is_computed_when_its_values_are_here(
     assert [one for one in kept if one] == [["loss", "twice"]] * 3
 
 
+def test_signals_of_several_inputs_batches_chains_and_instances_come_as_well(
+    finished: Finished, device: FakeDevice
+) -> None:
+    wl.signal(inputs=["loss", "host"], name="sum")(lambda ctx: sum(ctx.inputs.values()))
+    wl.signal(subscribe_to="sum", name="chained")(lambda ctx: ctx.subscribed_value + 1000)
+    wl.signal(subscribe_to="loss", batched=True, name="batched")(
+        lambda ctx: 10 * ctx.subscribed_values
+    )
+    wl.signal(subscribe_to="each", level="instance", name="numbered")(
+        lambda ctx: ctx.subscribed_value * ctx.annotation_id
+    )
+    for step in range(3):
+        device.catch_up()
+        with wl.guard_training_context:
+            loss()(device.tensor([1.0 + step, 2.0]), batch_ids=["a", "b"])
+            wl.save_signals({"host": [10.0 * step, 1.0]}, ["a", "b"])
+            each = device.tensor([1.0, 2.0, 3.0])
+            instance_loss("each")(each, batch_ids=["a", "b"], batch_idx=[0, 0, 1])
+    assert device.waits == []
+    run = finished()
+    assert history(run, "sum", "unnamed", "a") == ([0, 1, 2], [1.0, 12.0, 23.0])
+    assert history(run, "chained", "unnamed", "a")[1] == [1001.0, 1012.0, 1023.0]
+    assert history(run, "batched", "unnamed", "a")[1] == [10.0, 20.0, 30.0]
+    assert history(run, "numbered", "unnamed", "a", 2) == ([0, 1, 2], [4.0, 4.0, 4.0])
+
+
 def test_a_strict_signal_ends_the_training_a_step_later_and_nothing_is_lost(
     finished: Finished, device: FakeDevice
 ) -> None:
