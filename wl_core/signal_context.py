@@ -276,11 +276,11 @@ class BatchSignalContext:
     def history(self, name: str | None = None) -> list[Trajectory]:
         """``(steps [N], values [N])`` of each, of the signal subscribed to or the one named.
 
+        It needs no ``include_history=True``: the call asks for it.
+
         Raises:
-            UsageError: the signal was registered without ``include_history=True``, or it has
-                several inputs and none was named.
+            UsageError: the signal has several inputs and none was named.
         """
-        self._call.check_history()
         chosen = name or self._call.signal.subscribe_to
         if chosen is None:
             known = ", ".join(map(repr, self._call.signal.inputs))

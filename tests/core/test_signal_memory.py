@@ -243,7 +243,7 @@ def test_with_inputs_there_is_a_history_of_each(finished: Finished) -> None:
 def test_a_batch_has_the_history_of_each(finished: Finished) -> None:
     told: list[Any] = []
 
-    @wl.signal(name="trail", subscribe_to="loss", include_history=True, batched=True)
+    @wl.signal(name="trail", subscribe_to="loss", batched=True)
     def trail(ctx: wl.BatchSignalContext) -> None:
         told.append([values.tolist() for _, values in ctx.history()])
         told.append([values.tolist() for _, values in ctx.history("other")])
@@ -258,9 +258,8 @@ def test_a_batch_has_the_history_of_each(finished: Finished) -> None:
     ("options", "ask", "said"),
     [
         ({"subscribe_to": "a"}, lambda ctx: ctx.history, "include_history=True"),
-        ({"subscribe_to": "a", "batched": True}, lambda ctx: ctx.history(), "include_history=True"),
         (
-            {"inputs": ["a"], "batched": True, "include_history": True},
+            {"inputs": ["a"], "batched": True},
             lambda ctx: ctx.history(),
             "Name one of the inputs: 'a'",
         ),
