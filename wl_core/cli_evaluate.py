@@ -122,7 +122,8 @@ def _finished(reader: Run, position: int, seconds: float | None = None) -> Reque
                     progress_bar(event.field("origin"), max(event.field("samples"), 0))
                 )
             elif name == "evaluation_progressed" and started is not None:
-                update(event.field("done"), started.field("samples"))
+                done = event.field("done")
+                update(done, max(done, started.field("samples")))
             elif name == "evaluation_finished" and event.field("request") == position:
                 return event
     return None

@@ -158,7 +158,10 @@ def _tagged(running: Session, wish: Wish) -> list[SampleId]:
 
 
 class EvaluationBatches:
-    """What an evaluation function iterates over: the batches, each within a guard of its own."""
+    """What an evaluation function iterates over: the batches, each within a guard of its own.
+
+    What else the watched loader has (``dataset``, ``batch_size``, …) it has as well.
+    """
 
     def __init__(self, running: Session, plan: Plan, means: Means) -> None:
         self._running = running
@@ -169,9 +172,21 @@ class EvaluationBatches:
         self._told = time.monotonic()
         self.done = 0  # samples
 
-    @property
-    def origin(self) -> str:
-        return self._loader.origin
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+    def __len__(self) -> int:
+        """The number of batches.
+
+        Raises:
+            TypeError: nobody knows: the data is a stream.
+        """
+        samples = self._loader.length_of_pass(self._ids)
+        if samples is None:
+            raise TypeError(f"nobody knows how many batches {self._loader.origin!r} has")
+        return -(-samples // self._loader.pass_batch_size)
 
     @property
     def batch_ids(self) -> list[SampleId]:

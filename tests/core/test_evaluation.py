@@ -232,6 +232,7 @@ def test_means_are_over_all_samples_as_numpy_has_them(finished: Finished) -> Non
 
     @wl.eval_fn
     def evaluate(loader: EvaluationBatches) -> None:
+        assert (len(loader), loader.origin, loader.batch_size) == (3, "test", 4)
         for x, ids, y in loader:
             seen.extend(x.mean(1).tolist())
             of_batches(ids.float())  # 1.5, 5.5, 8.5 of 4, 4 and 2 samples

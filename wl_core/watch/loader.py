@@ -191,9 +191,8 @@ class TrackedLoader:
             UnknownNameError: the data set has no such sample.
         """
         pairs, before = self._pairs(ids), self.batch_ids
-        size = self.batch_size or getattr(self.batch_sampler, "batch_size", 1)
         try:
-            while held := list(islice(pairs, size)):
+            while held := list(islice(pairs, self.pass_batch_size)):
                 with random_state_kept():
                     collated = self._loader.collate_fn(held)
                 batch = self._hand(collated, counted=False)
@@ -211,6 +210,12 @@ class TrackedLoader:
         self._discarded.follow()
         gone = self._discarded.ids
         return (pair for pair in pairs if self._reader.id_of(*pair) not in gone)
+
+    @property
+    def pass_batch_size(self) -> int:
+        """How many samples a batch of `pass_over` has; the last may have fewer."""
+        size: int = self.batch_size or getattr(self.batch_sampler, "batch_size", 1)
+        return size
 
     def length_of_pass(self, ids: Iterable[SampleId] | None = None) -> int | None:
         """How many samples `pass_over` will give; None for a stream of unknown length."""
