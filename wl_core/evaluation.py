@@ -14,6 +14,7 @@ script says nothing is `default_evaluation`'s; when it is done, `evaluation_queu
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 import traceback
@@ -186,7 +187,7 @@ class EvaluationBatches:
         samples = self._loader.length_of_pass(self._ids)
         if samples is None:
             raise TypeError(f"nobody knows how many batches {self._loader.origin!r} has")
-        return -(-samples // self._loader.pass_batch_size)
+        return math.ceil(samples / self._loader.pass_batch_size)
 
     @property
     def batch_ids(self) -> list[SampleId]:
