@@ -8,6 +8,7 @@ event to part at; those that differ, and what else the views differ in, is `diff
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ _UNCOMPARED = frozenset(
 )  # fmt: skip
 # Who did it and where it stands say nothing of what was done.
 _UNCOMPARED_FIELDS = frozenset({"who", "traceback", "request"})
+
+_MEASURED = frozenset({"values", "instance_values", "labels", "group_values", "arrays"})
 
 _REPORT_EVERY = 2_000
 
@@ -129,21 +132,25 @@ def _facts(first: Frame | None, rest: Iterator[Frame], told: _Told) -> Iterator[
 class _Told:
     """What a run has said so far of what it says again only when a process begins.
 
-    Settings and values of a step, such as a learning rate, are compared where they change.
+    Settings and values of a step, such as a learning rate, are compared where they change; values
+    that were measured outside of guards, such as static signals, when they are said first.
     """
 
     def __init__(self) -> None:
         self._settings: dict[str, Any] = {}
         self._step_values: dict[str, Any] = {}
+        self._outside: set[bytes] = set()  # hashes
 
     def copy(self) -> _Told:
         made = _Told()
         made._settings, made._step_values = dict(self._settings), dict(self._step_values)
+        made._outside = set(self._outside)
         return made
 
     def take(self, frame: Frame) -> None:
         for event in frame.events:
-            self._changes(frame, event)
+            if self._changes(frame, event) is None and frame.phase == "outside":
+                self._is_again(event, _said(frame, event))
 
     def facts(self, frame: Frame) -> Iterator[Fact]:
         for offset, event in enumerate(frame.events):
@@ -155,7 +162,19 @@ class _Told:
             said = (
                 _said(frame, event) if changes is None else (("values", sorted(changes.items())),)
             )
+            if frame.phase == "outside" and self._is_again(event, said):
+                continue
             yield Fact(frame, offset, (event[0], said, frame.step, frame.phase, frame.failed))
+
+    def _is_again(self, event: tuple[Any, ...], said: tuple[Any, ...]) -> bool:
+        """Whether the very same was measured before; it is remembered if not."""
+        if event[0] not in _MEASURED:
+            return False
+        digest = hashlib.blake2b(repr((event[0], said)).encode(), digest_size=16).digest()
+        if digest in self._outside:
+            return True
+        self._outside.add(digest)
+        return False
 
     def _changes(self, frame: Frame, event: tuple[Any, ...]) -> dict[str, Any] | None:
         """What is new of an event of those kinds; None for any other event."""

@@ -82,6 +82,7 @@ def test_a_run_that_was_continued_says_the_same_as_one_that_was_not(record: Reco
     def begin() -> None:
         wl.watch_or_edit({"lr": 0.1, "model": {"width": 3}}, flag="hyperparameters")
         wl.watch_or_edit(Optimizer(), flag="optimizer")
+        wl.save_signals({"bright": [1.0, 2.0]}, ["a", "b"], origin="train")
 
     whole = record("whole", lambda: (begin(), steps(range(6))))
     parts = record(
