@@ -27,6 +27,7 @@ MAX_CHARACTERS = 500
 _INT64 = 2**63
 
 Label: TypeAlias = str | list[Scalar]
+Plain: TypeAlias = float | bool | Label
 SampleValues: TypeAlias = Values | list[Label]
 
 
@@ -98,7 +99,7 @@ def _is_label(one: Any) -> bool:
     return isinstance(one, (str, list, tuple)) or getattr(one, "ndim", 0) == 1
 
 
-def plain_value(signal: str, value: Any) -> float | bool | Label:
+def plain_value(signal: str, value: Any) -> Plain:
     """One sample's value as what is recorded: a number, a bool, a text or a list.
 
     Raises:
