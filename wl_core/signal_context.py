@@ -73,8 +73,7 @@ class SignalContext:
         self._place = place
         self.sample_id = sample_id
         self.annotation_id = annotation_id
-        # Most functions know that it is a number: what they are typed as is left to them.
-        self.subscribed_value: Any = subscribed_value
+        self.subscribed_value = subscribed_value
         self.inputs = inputs
 
     @property
@@ -233,7 +232,7 @@ class BatchSignalContext:
         self.sample_ids = sample_ids
         self.annotation_ids = annotation_ids
         self.batch_idx = batch_idx
-        self.subscribed_values: Any = subscribed_values
+        self.subscribed_values = subscribed_values
         self.inputs = inputs
 
     def __len__(self) -> int:
