@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import ConstantLR
 from torch.utils.data import DataLoader
 
 import wl_core as wl
@@ -86,7 +87,8 @@ def watched() -> Step:
     signals = demo.make_seg_signals("train")
     demo.custom_signals()
     wl.compute_signals()
-    return lambda: demo.train_step(model, loader, optimizer, signals)
+    schedule = ConstantLR(optimizer, 1.0)
+    return lambda: demo.train_step(model, loader, optimizer, schedule, signals)
 
 
 def _seconds(step: Step) -> float:

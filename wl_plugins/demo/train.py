@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import MultiplicativeLR
+from torch.optim.lr_scheduler import LRScheduler, MultiplicativeLR
 
 import wl_core as wl
 from wl_plugins.demo import STEPS
@@ -105,12 +105,13 @@ def train(
     custom_signals()
     wl.serve()
     wl.compute_signals()
+    wl.checkpoint(every=evaluate_every, extra={"schedule": schedule})
+    wl.restore()  # where an earlier process of this run was, if there was one
 
     with reporting(steps) as report:
-        report(0, evaluate(model, test_loader, test_signals))
-        for step in range(1, steps + 1):
-            train_step(model, train_loader, optimizer, train_signals)
-            schedule.step()
+        report(wl.model_age(), evaluate(model, test_loader, test_signals))
+        for step in range(wl.model_age() + 1, steps + 1):
+            train_step(model, train_loader, optimizer, schedule, train_signals)
             due = step % evaluate_every == 0 or step == steps
             report(step, evaluate(model, test_loader, test_signals) if due else "")
     if keep_serving:
@@ -129,7 +130,9 @@ def one_cycle(done: float) -> float:
     return 0.02 + 24.98 * (1 + math.cos(math.pi * min(1.0, (done - 0.3) / 0.7))) / 2
 
 
-def train_step(model: UNet, loader: Any, optimizer: torch.optim.Optimizer, sig: Signals) -> None:
+def train_step(
+    model: UNet, loader: Any, optimizer: torch.optim.Optimizer, schedule: LRScheduler, sig: Signals
+) -> None:
     """One step: what happens within the guard is one frame of the log."""
     with wl.guard_training_context:
         inputs, ids, labels, _ = next(loader)
@@ -140,6 +143,7 @@ def train_step(model: UNet, loader: Any, optimizer: torch.optim.Optimizer, sig: 
         optimizer.zero_grad()
         loss_per_sample.mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        schedule.step()
 
 
 def evaluate(model: UNet, loader: Any, sig: Signals) -> str:
