@@ -82,8 +82,24 @@ def _facts(reader: Run) -> dict[str, Any]:
         "samples": counts,
         "signals": list(reader.signals()),
         "hyperparameters": reader.hyperparameters(),
+        "last_evaluation": _last_evaluation(reader),
         "views": list(reader.views),
         "parked": [f"{one.projection} of {one.plugin} at {one.position}" for one in reader.parked],
+    }
+
+
+def _last_evaluation(reader: Run) -> dict[str, Any] | None:
+    found = reader.evaluations()
+    if not found:
+        return None
+    last = found[-1]
+    return {
+        "step": last.step,
+        "origin": last.name,
+        "samples": last.samples,
+        "means": dict(last.means),
+        "cancelled": last.cancelled,
+        "failed": bool(last.error),
     }
 
 

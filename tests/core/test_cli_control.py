@@ -199,6 +199,10 @@ def test_a_training_is_evaluated_from_a_second_terminal(tmp_path: Path, steer: S
         assert steer("stop", steered.path)[0] == 0
         assert steered.process.wait(SECONDS) == 0
         assert [one.cancelled for one in steered.evaluations()] == [False, False, True, True]
+        last = json.loads(steer("info", steered.path, "--json")[1])["last_evaluation"]
+        assert (last["origin"], last["cancelled"], "test_mean" in last["means"]) == (
+            "test_loader", True, True,
+        )  # fmt: skip
 
 
 def test_a_training_that_takes_its_time_is_not_waited_for(
