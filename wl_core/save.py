@@ -56,6 +56,10 @@ def save_signals(
 ) -> None:
     """Records values of samples: ``{name: values [B]}``.
 
+    Nobody waits for tensors that lie on a device: what such a call records is in the log one step
+    later, and the dynamic signals that wait for it are computed then. ``batch_ids`` and
+    ``batch_idx`` are needed at once: keep them on the CPU.
+
     Args:
         signals: tensors, arrays or lists of one value per sample. Of a tensor or array dimensions
             beyond the first are averaged. A list may also hold texts, or a short list of texts,
