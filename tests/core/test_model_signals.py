@@ -259,6 +259,15 @@ def test_a_copy_of_the_model_is_not_tracked_and_can_be_pickled(finished: Finishe
     assert {name.rpartition("/")[2] for name in found} == {"weight_norm"}
 
 
+def test_a_replica_of_a_layer_is_not_taken_for_it(finished: Finished) -> None:
+    """`nn.DataParallel` makes such copies, on other devices: their numbers do not go together."""
+    layer = nn.Linear(3, 4)
+    wl.track_model_signals(layer, weights=False)
+    with wl.guard_training_context:
+        copy.copy(layer)(inputs())
+    assert recorded(finished()) == {}
+
+
 def test_outputs_of_several_parts_and_shared_weights(finished: Finished) -> None:
     class Tied(nn.Module):
         def __init__(self) -> None:
