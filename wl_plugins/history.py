@@ -22,6 +22,7 @@ from wl_core.instance_index import MAX_ANNOTATION_ID, checked_annotation_ids
 from wl_core.projection import Projection
 from wl_core.row_index import SampleIndex
 from wl_core.table import normalise_name
+from wl_core.trajectories import Trajectories
 from wl_plugins.other_signals import values_of_members
 
 CHUNK = 1 << 20
@@ -176,6 +177,24 @@ class History(Projection):
     def names(self) -> list[str]:
         """The signals that have a history, sorted."""
         return sorted({signal for signal, _ in self._series})
+
+    def trajectories(self, signal: str, *, instances: bool = False) -> Trajectories:
+        """All values of a signal, of samples or of instances, by row."""
+        series = self._series.get((normalise_name(signal), False)) or _Series()
+        rows, steps, values = series.columns()
+        order = _stable_order(rows)
+        rows, steps, values = rows[order], steps[order], values[order]
+        annotation_ids = rows & ((1 << _ANNOTATION_BITS) - 1)
+        mine = (annotation_ids > 0) == instances
+        rows, steps, values = rows[mine], steps[mine], values[mine]
+        keys, starts = np.unique(rows, return_index=True)
+        return Trajectories(
+            keys >> _ANNOTATION_BITS,
+            keys & ((1 << _ANNOTATION_BITS) - 1),
+            np.append(starts, len(rows)).astype(np.int64),
+            steps,
+            values,
+        )
 
     def history(
         self, signal: str, origin: str, sample_id: SampleId, annotation_id: int = 0

@@ -94,3 +94,23 @@ def test_the_fast_order_is_the_stable_one(rows: list[int]) -> None:
     numbers = np.asarray(rows, np.int64)
     expected = np.argsort(numbers, kind="stable").tolist()
     assert history._stable_order(numbers).tolist() == expected
+
+
+def test_all_trajectories_of_a_signal_come_by_row() -> None:
+    log = FrameWriter()
+    for step in range(3):
+        log.values("loss", ["b", "a"], [step, 10 + step])
+        log.instance_values("loss", ["a"], [0, 0], [1, 2], [step, -step])
+        log.step()
+    view = fold_frames(History, log.frames)
+    samples = view.trajectories("loss")
+    assert [view.index.sample_id(row) for row in samples.sample_rows] == ["b", "a"]
+    assert samples.annotation_ids.tolist() == [0, 0]
+    assert samples.offsets.tolist() == [0, 3, 6]
+    assert samples.counts.tolist() == [3, 3]
+    assert samples.steps.tolist() == [0, 1, 2, 0, 1, 2]
+    assert samples.values.tolist() == [0, 1, 2, 10, 11, 12]
+    instances = view.trajectories("loss", instances=True)
+    assert instances.annotation_ids.tolist() == [1, 2]
+    assert instances.values.tolist() == [0, 1, 2, 0, -1, -2]
+    assert len(view.trajectories("nothing")) == 0
