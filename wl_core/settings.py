@@ -47,7 +47,7 @@ class Holder(Protocol):
         """Raises RefusedError if it cannot take a value of the right type."""
 
     def set(self, name: str, value: Any) -> None:
-        """Takes the value; raises RefusedError if it cannot, and is then as it was."""
+        """Takes the value; raises RefusedError, and is as it was, if `check` would."""
 
 
 class Settings:
@@ -86,15 +86,11 @@ class Settings:
         return found
 
     def _reached(self, name: str) -> list[tuple[Holder, str]]:
-        """Who takes an edit of that name, each with the name that it has there.
-
-        Loaders come first: whether one of them refuses is known only when it is told.
-        """
+        """Who takes an edit of that name, each with the name that it has there."""
         names = [name, *self._synonyms(name)]
-        found = [
+        return [
             (holder, one) for holder in self._holders for one in names if one in holder.values()
         ]
-        return sorted(found, key=lambda pair: pair[0].role != "data")
 
     def _synonyms(self, name: str) -> list[str]:
         """``optimizer.lr`` for ``lr`` and back, where there is one optimizer only.
@@ -241,17 +237,9 @@ class Settings:
         """Sets all of these or none; gives what has changed, what is bound to them included."""
         before = self.values()
         fitted = {name: self._checked(name, value, before) for name, value in values.items()}
-        done: list[tuple[Holder, str, Any]] = []
-        try:
-            for name, value in fitted.items():
-                for holder, own in self._reached(name):
-                    old = holder.values()[own]
-                    holder.set(own, value)
-                    done.append((holder, own, old))
-        except RefusedError:
-            for holder, own, old in reversed(done):
-                holder.set(own, old)
-            raise
+        for name, value in fitted.items():
+            for holder, own in self._reached(name):
+                holder.set(own, value)
         if IS_TRAINING in fitted:
             self._set_pace(fitted[IS_TRAINING], who, why)
         return self._done(fitted, before)

@@ -109,5 +109,6 @@ def test_a_learning_rate_that_a_schedule_changed_is_known() -> None:
     assert settings["optimizer.1.lr"].value == 0.02
     assert settings["lr"].value == 0.1
     frames.append(frame(3, 1, ("hyperparameters", {"optimizer.lr": 0.5}, "me", "")))
+    assert fold_frames(HyperparameterView, frames).values()["optimizer.lr"] == 0.5
     frames.append(frame(4, 2, ("step_values", {"optimizer/lr": 0.5})))
     assert fold_frames(HyperparameterView, frames).settings()["optimizer.lr"].who == "me"
