@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from wl_core.codec import SampleId, pack_index, pack_vector
 from wl_core.errors import SignalFailedWarning, SignalShapeError, UsageError
+from wl_core.labels import Label, Plain, as_labels, check_kind, plain_value, record_values
 from wl_core.recorder import Recorder
 from wl_core.session import Session
 from wl_core.signal_call import Call, keys_of
 from wl_core.signal_context import BatchSignalContext, SignalContext
 from wl_core.signals import Signal, registry, wrong_level
-from wl_core.values import BatchIds, Instances, as_array
+from wl_core.values import BatchIds, Instances, as_array, per_sample
 
 if TYPE_CHECKING:
     from wl_core.save import ArrayFacts
@@ -104,7 +105,7 @@ class _Logged:
             self._running, made, self._step, _batch(self._owners).origin,
             self._owners, outputs, facts,
         )  # fmt: skip
-        values: Sequence[float] | npt.NDArray[Any] | None
+        values: Sequence[Plain] | npt.NDArray[Any] | None
         if made.batched:
             values = _result_of_batch(call, self._batch_context(call, places, ready))
             if values is None:
@@ -153,20 +154,20 @@ class _Logged:
         return BatchSignalContext(call, some, some_numbers, self._batch_idx[at], None, inputs)
 
 
-def results(call: Call, contexts: Iterable[SignalContext]) -> tuple[list[int], list[float]]:
-    """What the function makes of each: which of them got a number, and the numbers.
+def results(call: Call, contexts: Iterable[SignalContext]) -> tuple[list[int], list[Plain]]:
+    """What the function makes of each: which of them got a value, and the values.
 
     What it raises is recorded and warned of once, or passed on by a strict signal. This loop is
     the price of a signal: tests/benchmarks/bench_signals.py measures it.
     """
-    function = call.signal.function
+    function, name = call.signal.function, call.signal.name
     which: list[int] = []
-    values: list[float] = []
+    values: list[Plain] = []
     for at, context in enumerate(contexts):
         try:
             value = function(context)
             if value is not None:
-                values.append(float(value))
+                values.append(value if type(value) is float else plain_value(name, value))
                 which.append(at)
         except Exception as error:
             if call.signal.strict:
@@ -201,24 +202,53 @@ def record(
     made: Signal,
     step: int,
     owners: Owners,
-    values: Sequence[float] | npt.NDArray[Any],
+    values: Sequence[Plain] | npt.NDArray[Any],
 ) -> None:
     """Records a signal's ``values [N]`` of a step, and computes the signals that wait for it."""
     if not len(owners):
         return
-    array = np.asarray(values, np.float64)
-    with np.errstate(over="ignore"):
-        narrow = array.astype(np.float32)
-    kept: npt.NDArray[Any] = array
-    if np.array_equal(narrow, array, equal_nan=True):
-        kept = narrow  # half the bytes where nothing is lost
+    try:
+        kept = _alike(running, made, owners, values)
+    except SignalShapeError as error:
+        if made.strict:
+            raise
+        report(running, made, f"for {len(owners)} values", error)
+        return
     with at_step(running.recorder, step), running.recorder.facts():
         running.declare(made.name, made.level, "signal", made.log, made.described())
         if isinstance(owners, Instances):
+            assert isinstance(kept, np.ndarray)
             running.recorder.instance_values(made.name, made.log, owners, kept)
         else:
-            running.recorder.values(made.name, made.log, owners, kept)
-        dispatch(running, made.name, owners, kept, step=step)
+            record_values(running, made.name, made.log, owners, kept)
+        if isinstance(kept, list):
+            refuse_subscribers(running, made.name, "label")
+        else:
+            dispatch(running, made.name, owners, kept, step=step)
+
+
+def _alike(
+    running: Session, made: Signal, owners: Owners, values: Sequence[Plain] | npt.NDArray[Any]
+) -> npt.NDArray[Any] | list[Label]:
+    """The values as they are recorded: labels, bools, or the narrowest floats that hold them.
+
+    Raises:
+        SignalShapeError: a function that returns numbers for some and labels for others, or
+            labels for instances.
+    """
+    labels = as_labels(made.name, values, len(owners))
+    if labels is not None and isinstance(owners, Instances):
+        raise SignalShapeError(f"signal {made.name!r}: texts and lists are of samples alone")
+    check_kind(running, made.name, "number" if labels is None else "label")
+    if labels is not None:
+        return labels
+    array = per_sample(made.name, values, len(owners))
+    if array.dtype.kind == "b":
+        return array
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32)
+    # half the bytes where nothing is lost
+    return narrow if np.array_equal(narrow, array, equal_nan=True) else array
 
 
 @contextmanager

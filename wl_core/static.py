@@ -14,6 +14,7 @@ import numpy as np
 from wl_core.codec import SampleId
 from wl_core.dispatch import Owners, numbered, record, results
 from wl_core.errors import UsageError
+from wl_core.labels import Plain
 from wl_core.recorded_arrays import instance_targets
 from wl_core.session import Session, session
 from wl_core.signal_call import Call
@@ -115,7 +116,7 @@ class _Computed:
         self._ids: list[SampleId] = []
         self._batch_idx: list[int] = []
         self._numbers: list[int] = []
-        self._values: list[float] = []
+        self._values: list[Plain] = []
 
     def add(self, item: Item) -> None:
         """Calls the function for the item, or for each of its instances."""
