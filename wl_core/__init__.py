@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from wl_core.directory import list_runs as list_runs
     from wl_core.errors import CheckpointWarning as CheckpointWarning
     from wl_core.errors import RecordingStoppedWarning as RecordingStoppedWarning
+    from wl_core.errors import SettingRefusedWarning as SettingRefusedWarning
     from wl_core.errors import SignalFailedWarning as SignalFailedWarning
     from wl_core.errors import SignalShapeError as SignalShapeError
     from wl_core.errors import StaleSignalError as StaleSignalError
@@ -76,6 +77,7 @@ _WHERE = {
     "Restored": "checkpointing",
     "Run": "run",
     "SignalContext": "signal_context",
+    "SettingRefusedWarning": "errors",
     "SignalFailedWarning": "errors",
     "SignalShapeError": "errors",
     "StaleSignalError": "errors",
