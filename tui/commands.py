@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui.sample_table import SampleKey
+from wl_core import ask
 from wl_core.decide import Chosen, Decider
 from wl_core.errors import RunNotFoundError
 
@@ -30,12 +31,12 @@ def _still_there(run: Run) -> Run:
 
 def request_pause(run: Run) -> None:
     """Ask the training to wait at its next guard."""
-    _still_there(run).append("pause_requested", who=WHO)
+    ask.pause(_still_there(run), WHO)
 
 
 def request_resume(run: Run) -> None:
     """Ask a waiting training to go on."""
-    _still_there(run).append("resume_requested", who=WHO)
+    ask.resume(_still_there(run), WHO)
 
 
 def set_discarded(
