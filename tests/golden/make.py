@@ -152,10 +152,58 @@ class Maker:
         self.chosen("discarded", (False,), ["b"], None)
         self.chosen("discarded", (True,), ["ü"], 1)
         self.said("pause_requested", "somebody", "", writer=ELSEWHERE)
-        self.said("paused")
+        self.said("paused", "somebody", "")
         self.said("resume_requested", "somebody", "", writer=ELSEWHERE)
         self.said("resumed")
         self.said("signal_failed", "mine", "KeyError: 1", "Traceback\nKeyError: 1\n")
+
+    @property
+    def position(self) -> int:
+        """That of the next event."""
+        return sum(entry.count for entry in self.entries)
+
+    def steered(self) -> None:
+        """What came with version 2 of the decisions."""
+        tag = self.position
+        self.chosen("tagged", ("taken back", True), ["a", "b"], None)
+        self.chosen("tagged", ("taken back and again", True), ["a"], None)
+        self.chosen("discarded", (True,), ["b"], None)
+        self.said("undone", [tag, tag + 2], True, "somebody", "too soon", writer=ELSEWHERE)
+        self.said("undone", [tag + 1], True, "somebody", "", writer=ELSEWHERE)
+        self.said("undone", [tag + 1], False, "somebody", "", writer=ELSEWHERE)
+        self.said("category_registered", "weather", ["sun", "rain"], "script", "")
+        self.chosen("categorised", ("weather", "rain"), ["a", 7], None)
+        self.chosen("categorised", ("weather", "sun"), ["a"], 2)
+        self.chosen("categorised", ("weather", None), [7], None)
+        edit = self.position
+        self.said("hyperparameters", {"lr": 0.01}, "somebody", "slower", writer=ELSEWHERE)
+        self.said("obeyed", edit, "")
+        self.said("hyperparameters", {"lr": "fast"}, "somebody", "", writer=ELSEWHERE)
+        self.said("obeyed", edit + 2, "lr is a number")
+        self.said("steps_requested", 2, "somebody", "", writer=ELSEWHERE)
+        self.said("evaluation_requested", "test", "", "somebody", "", writer=ELSEWHERE)
+        asked = self.position - 1
+        self.said("evaluation_started", "test", "", 3, asked)
+        self.said("evaluation_progressed", 2)
+        self.said("evaluation_cancel_requested", "somebody", "", writer=ELSEWHERE)
+        self.said("evaluation_finished", "test", "", 3, {"loss/sample": 0.5}, True, "", asked)
+        self.said("model_saved", self.step, "checkpoints/step.pt", 123, "00" * 32)
+        self.said("model_restored", self.step, "checkpoints/step.pt")
+        self.said("branched", "another", self.step)
+        self.said("stop_requested", "somebody", "enough", writer=ELSEWHERE)
+
+    def labelled(self) -> None:
+        builder = FrameBuilder()
+        ids = builder.ids(["a", "b", 7])
+        builder.add("labels", "predicted", "train", ids, ["cat", "dog", "cat"])
+        builder.add("labels", "classes", "train", ids, [[1, 3], [], ["x", True, 0.5]])
+        right = builder.vector(np.array([True, False, True]))
+        builder.add("values", "right", "train", True, ids, right)
+        groups, members = builder.ids([0, 1]), builder.ids(["a", "b", "a", 7])
+        values = builder.vector(np.array([0.5, np.nan]))
+        which = builder.vector(np.array([0, 0, 1, 1], np.uint8))
+        builder.add("group_values", "pairs", "train", True, groups, values, members, which)
+        self.frame(builder)
 
     def late(self) -> None:
         builder = FrameBuilder()
@@ -173,6 +221,9 @@ def make(path: Path) -> None:
             maker.measured("test", "test")
         if number == 10:
             maker.decided()
+        if number == 20:
+            maker.steered()
+            maker.labelled()
     maker.late()
     maker.said("run_finished", "finished", "")
     maker.said("run_started", "golden again", 4243, "somewhere", {"wl": "0.1"}, True)
