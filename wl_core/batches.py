@@ -21,6 +21,7 @@ from wl_core.events import CATALOGUE, Catalogue, Kind, WireEvent
 
 T = TypeVar("T")
 _TEXT_BYTES = 64  # what a short text takes in memory
+_EVENT_BYTES = 256  # what Python takes for an event, or a frame, measured in bytes of vectors
 _Blobs = tuple[list[str], list[Any]]  # of each event, the dtype code and the bytes (or ids)
 
 
@@ -190,7 +191,8 @@ def _lengths(blobs: _Blobs) -> npt.NDArray[np.int64]:
 class EventBatch:
     """The events of consecutive frames, as a projection gets them.
 
-    ``start`` is the first position in it and ``stop`` the one after its last.
+    ``start`` is the first position in it and ``stop`` the one after its last, ``last_step`` the
+    greatest step of its frames, -1 if there are none.
     """
 
     def __init__(self, frames: Sequence[Frame], catalogue: Catalogue = CATALOGUE) -> None:
@@ -199,6 +201,7 @@ class EventBatch:
         self._cache: dict[tuple[Any, ...], Any] = {}
         self.start = frames[0].position if frames else 0
         self.stop = frames[-1].position + frames[-1].count if frames else 0
+        self.last_step = max(map(_step_of, frames), default=-1)
 
     @property
     def frame_count(self) -> int:
@@ -208,6 +211,11 @@ class EventBatch:
     def count(self) -> int:
         """The number of events."""
         return sum(len(frame.events) for frame in self._frames)
+
+    @cached_property
+    def weight(self) -> int:
+        """What folding it costs, in about the time that a byte of vectors takes."""
+        return sum(map(_bytes, self._frames)) + _EVENT_BYTES * (self.frame_count + self.count)
 
     @cached_property
     def _groups(self) -> dict[str, list[EventGroup]]:
@@ -255,12 +263,18 @@ def batches(
     size = 0
     for frame in frames:
         held.append(frame)
-        size += 256 + sum(map(len, frame.blobs[1::2]))
-        if "s" in frame.blobs[0::2]:  # there it is the number of ids that was added
-            texts = (data for data in frame.blobs[1::2] if isinstance(data, tuple))
-            size += _TEXT_BYTES * sum(map(len, texts))
+        size += _EVENT_BYTES + _bytes(frame)
         if size >= max_bytes:
             yield EventBatch(held, catalogue)
             held, size = [], 0
     if held:
         yield EventBatch(held, catalogue)
+
+
+def _bytes(frame: Frame) -> int:
+    """How many bytes its vectors are."""
+    size = sum(map(len, frame.blobs[1::2]))
+    if "s" in frame.blobs[0::2]:  # there it is the number of ids that was added
+        texts = (data for data in frame.blobs[1::2] if isinstance(data, tuple))
+        size += _TEXT_BYTES * sum(map(len, texts))
+    return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,14 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON array (NaN and infinities as text)."
 )
 
+# For commands that list what a run holds; `opened` takes it.
+at_step_option = click.option(
+    "--at-step",
+    type=int,
+    metavar="N",
+    help="Show the run as it was at the end of step N; steps are counted from 0.",
+)
+
 # For commands whose own arguments are many, which leave no place for RUN.
 run_option = click.option(
     "--run", help="The run's name or path; the newest one under --root by default."
@@ -39,13 +48,16 @@ def run_options(command: Command) -> Command:
 
 
 @contextmanager
-def opened(run: str | None, root: Path) -> Iterator[Run]:
-    """The run that RUN and ``--root`` mean, open for reading."""
+def opened(run: str | None, root: Path, at_step: int | None = None) -> Iterator[Run]:
+    """The run that RUN and ``--root`` mean, open for reading; with a step, as it was then."""
     from wl_core.directory import find_run
     from wl_core.run import open_run
 
-    reader = open_run(find_run(run, root))
-    try:
-        yield reader
-    finally:
-        reader.close()
+    with open_run(find_run(run, root)) as reader:
+        if at_step is None:
+            yield reader
+            return
+        with reader.at(step=at_step) as past:
+            if sys.stderr.isatty():
+                print(f"{reader.name} as of step {at_step}", file=sys.stderr)
+            yield past

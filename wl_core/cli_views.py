@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wl_core.cli_options import json_option, opened, run_options
+from wl_core.cli_options import at_step_option, json_option, opened, run_options
 
 if TYPE_CHECKING:
     from wl_core.run import Run
@@ -36,8 +36,9 @@ def _table_options(command: Command) -> Command:
 
 @click.command()
 @run_options
+@at_step_option
 @json_option
-def info(run: str | None, root: Path, as_json: bool) -> None:
+def info(run: str | None, root: Path, at_step: int | None, as_json: bool) -> None:
     """Say what a run is and how it is: its state, its data, its signals, its views.
 
     With --json the one object of it, in no array.
@@ -48,7 +49,7 @@ def info(run: str | None, root: Path, as_json: bool) -> None:
     """
     from wl_core.cli_output import local_time, shown, to_json
 
-    with opened(run, root) as reader:
+    with opened(run, root, at_step) as reader:
         facts = _facts(reader)
     if as_json:
         print(to_json(facts))
@@ -105,9 +106,10 @@ def _last_evaluation(reader: Run) -> dict[str, Any] | None:
 
 @click.command()
 @run_options
+@at_step_option
 @_table_options
 @json_option
-def samples(run: str | None, root: Path, as_json: bool, **asked: Any) -> None:
+def samples(run: str | None, root: Path, at_step: int | None, as_json: bool, **asked: Any) -> None:
     """Print one row per sample.
 
     Where a sample has no value of its own, the mean of its instances stands in; on a terminal it
@@ -118,8 +120,9 @@ def samples(run: str | None, root: Path, as_json: bool, **asked: Any) -> None:
     Examples:
       wl samples --sort train_bce/sample --desc --limit 10
       wl samples --where "train_dice/sample < 0.5 and tags contains 'blurry'" --columns path
+      wl samples --at-step 500 --sort train_bce/sample --desc
     """
-    with opened(run, root) as reader:
+    with opened(run, root, at_step) as reader:
         reader.refresh()
         _print_asked(reader.samples(), as_json, **asked)
 
@@ -128,10 +131,17 @@ def samples(run: str | None, root: Path, as_json: bool, **asked: Any) -> None:
 @click.argument("sample")
 @run_options
 @click.option("--origin", help="The loader of the sample, where several have one of that id.")
+@at_step_option
 @_table_options
 @json_option
 def instances(
-    sample: str, run: str | None, root: Path, origin: str | None, as_json: bool, **asked: Any
+    sample: str,
+    run: str | None,
+    root: Path,
+    origin: str | None,
+    at_step: int | None,
+    as_json: bool,
+    **asked: Any,
 ) -> None:
     """Print one row per instance of a sample.
 
@@ -142,7 +152,7 @@ def instances(
     Example:
       wl instances tile-07 --sort train_dice/instance --columns annotation_id,train_dice/instance
     """
-    with opened(run, root) as reader:
+    with opened(run, root, at_step) as reader:
         reader.refresh()
         _print_asked(reader.instances(sample, origin), as_json, **asked)
 

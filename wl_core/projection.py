@@ -93,10 +93,13 @@ class _Held:
     plugin: str
     projection: Projection
     position: int = 0
+    last_step: int = -1  # the greatest step that was folded
+    weight: int = 0  # what was folded, as `EventBatch.weight` has it
     parked: Parked | None = field(default=None)
 
     def reset(self) -> None:
         self.projection, self.position, self.parked = type(self.projection)(), 0, None
+        self.last_step, self.weight = -1, 0
 
 
 class Projector:
@@ -159,6 +162,11 @@ class Projector:
     def position(self) -> int:
         """Up to where every healthy projection has folded."""
         return min((held.position for held in self._healthy()), default=0)
+
+    @property
+    def last_step(self) -> int:
+        """The greatest step of all frames that were folded, -1 before the first."""
+        return max((held.last_step for held in self._healthy()), default=-1)
 
     def view(self, name: str) -> Projection:
         """The projection of that name.
@@ -246,6 +254,8 @@ class Projector:
             raise
         else:
             held.position = batch.stop
+            held.last_step = max(held.last_step, batch.last_step)
+            held.weight += batch.weight
 
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Folds everything again beside what is there, then takes it over and checkpoints it.

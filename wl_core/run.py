@@ -166,8 +166,32 @@ class Run:
         return self._projector.catch_up(budget_seconds=budget_seconds)
 
     def at(self, *, step: int) -> Run:
-        """The run as it was at that step: the same folds, stopped before anything later."""
-        return Run(self.path, last_step=step)
+        """The run as it was at the end of that step: the same folds, stopped before anything later.
+
+        Steps are counted from 0. What belongs to it is what stands in the log before the first
+        frame of a later step.
+
+        Raises:
+            UsageError: the step is negative, or the run has not come so far.
+        """
+        past = Run(self.path, last_step=step)
+        try:
+            past._check_step(step)
+        except BaseException:
+            past.close()
+            raise
+        return past
+
+    def _check_step(self, step: int) -> None:
+        age = self.log.model_age
+        if 0 <= step <= age:
+            return
+        self.refresh()  # values may have been recorded at later steps than the model is old
+        last = max(age, self._projector.last_step)
+        if not 0 <= step <= last:
+            raise UsageError(
+                f"there is no step {step}: the last step of {self.name} is {last}, the first is 0"
+            )
 
     # -- views -------------------------------------------------------------------
 
