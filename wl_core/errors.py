@@ -15,6 +15,7 @@
     │   ├── UnsupportedFormatError     made by a newer wl
     │   └── NetworkFileSystemError     LMDB cannot live there
     ├── PluginError                    a plugin does not keep the contract of a hook
+    ├── MissingExtraError              an optional package is not installed (also an ImportError)
     └── StorageError                   the bytes on disk are not what they should be
         ├── DamagedFrameError          one frame fails its checksum or its shape
         ├── FrameTooLargeError         one step carries more than a frame may hold
@@ -99,6 +100,10 @@ class NetworkFileSystemError(RunError):
 
 class PluginError(WlError):
     """A plugin does not keep the contract of a hook; it is reported, the others go on."""
+
+
+class MissingExtraError(WlError, ImportError):
+    """What was asked for needs a package that is not installed; the message names wl's extra."""
 
 
 class StorageError(WlError):

@@ -166,3 +166,30 @@ class Table:
     def row(self, row: int) -> dict[str, Cell]:
         """One row as ``{column: value}`` with empty cells left out."""
         return {c.name: c.cell(row) for c in self.columns if c.present[row]}
+
+    def to_arrow(self) -> Any:
+        """The table as a ``pyarrow.Table``.
+
+        Numbers keep their type and share the table's memory where no cell is empty; flags are
+        bool, texts dictionary-encoded strings, lists lists of their elements' type, or JSON text
+        where that is not one and the same. An empty cell is null and a NaN stays NaN.
+
+        Raises:
+            MissingExtraError: pyarrow is not installed (``pip install 'wl[parquet]'``).
+        """
+        from wl_core.arrow import to_arrow
+
+        return to_arrow(self)
+
+    def to_pandas(self) -> Any:
+        """The table as a ``pandas.DataFrame``.
+
+        Texts are categories; integers and flags with empty cells have pandas' nullable types.
+        Among floats pandas does not tell an empty cell from a NaN.
+
+        Raises:
+            MissingExtraError: pandas or pyarrow is not installed (``pip install 'wl[pandas]'``).
+        """
+        from wl_core.arrow import to_arrow, to_pandas
+
+        return to_pandas(to_arrow(self))
