@@ -14,8 +14,10 @@ import itertools
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy.typing as npt
@@ -24,6 +26,7 @@ from wl_core.batches import EventBatch, batches
 from wl_core.checkpoints import Checkpoint, Checkpoints
 from wl_core.codec import DamagedFrame, Frame
 from wl_core.errors import ProjectionParkedError, UnknownNameError, UsageError, nearest
+from wl_core.view_files import ViewFiles, exclusive
 
 
 class Projection(ABC):
@@ -32,12 +35,27 @@ class Projection(ABC):
     ``name`` is what ``run.view(name)`` finds it by (letters, digits, ``_ - .``, at most 64).
     Raise ``version`` whenever the same events would give another state: checkpoints of other
     versions are not used. ``kinds`` are the kinds of events that it asks a batch for.
+
+    A view as large as the log writes most of it to files beside its checkpoints (`attach`, `files`)
+    that it maps for reading, and snapshots only what is in none: `wl_plugins.history` does.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     kinds: ClassVar[frozenset[str]]
     on_demand: ClassVar[bool] = False  # folded only once somebody asks for it, being large
+
+    def attach(self, files: ViewFiles) -> None:  # noqa: B027 - most views fit into memory
+        """Is told where it may keep files, before anything is folded or restored.
+
+        Not called where nothing is kept between processes; everything is in memory then, and in
+        `snapshot`. What is written while ``files.writable`` is immutable and stands behind a
+        checkpoint as soon as `files` names it.
+        """
+
+    def files(self) -> Collection[str]:
+        """The names of the files that what `snapshot` gives at this moment needs."""
+        return ()
 
     @abstractmethod
     def fold(self, batch: EventBatch) -> None:
@@ -96,10 +114,59 @@ class _Held:
     last_step: int = -1  # the greatest step that was folded
     weight: int = 0  # what was folded, as `EventBatch.weight` has it
     parked: Parked | None = field(default=None)
+    views: Path | None = None  # the directory of the checkpoints
+    files: ViewFiles | None = None
+    saved: int = 0  # the position of its checkpoint
+
+    def __post_init__(self) -> None:
+        if self.views is not None:
+            self.files = ViewFiles(self.views, self.projection.name)
+            self.projection.attach(self.files)
 
     def reset(self) -> None:
         self.projection, self.position, self.parked = type(self.projection)(), 0, None
         self.last_step, self.weight = -1, 0
+        self.__post_init__()
+
+    @property
+    def keeps_files(self) -> bool:
+        return self.files is not None and self.files.directory.exists()
+
+    def to_save(self, identity: bytes) -> Checkpoint | None:
+        """The checkpoint of this moment; None when a file of it was removed under it."""
+        projection, sizes = self.projection, {}
+        names = projection.files()
+        if names and self.files is not None:
+            found = self.files.sizes(names)
+            if found is None:
+                return None
+            self.files.sync(names)
+            sizes = found
+        return Checkpoint(
+            projection.name,
+            projection.version,
+            self.position,
+            identity,
+            projection.snapshot(),
+            sizes,
+        )
+
+    def collect(self, checkpoints: Checkpoints) -> None:
+        if self.files is not None:
+            self.files.collect(checkpoints.files(self.projection.name))
+
+    def restore(self, found: Checkpoint) -> bool:
+        """Takes over a checkpoint; False, having folded nothing, when its files are not there."""
+        self.reset()
+        if found.files and (self.files is None or self.files.sizes(found.files) != found.files):
+            return False
+        try:
+            self.projection.restore(found.state)
+        except FileNotFoundError:
+            self.reset()
+            return False
+        self.position = self.saved = found.position
+        return True
 
 
 class Projector:
@@ -126,6 +193,7 @@ class Projector:
         self._checkpoints = checkpoints
         self._report = report
         self._last_step = last_step
+        self._views = None if checkpoints is None else checkpoints.path
         self._held: dict[str, _Held] = {}
         self._damaged: dict[int, DamagedFrame] = {}
         for plugin, kind in projections:
@@ -134,11 +202,11 @@ class Projector:
                     f"the projection {kind.name!r} of plugin {plugin!r} is there already, from"
                     f" plugin {self._held[kind.name].plugin!r}: give one of them another name"
                 )
-            self._held[kind.name] = _Held(plugin, kind())
+            self._held[kind.name] = _Held(plugin, kind(), views=self._views)
 
     def include(self, plugin: str, kind: type[Projection]) -> None:
         """Takes in one more projection, from its checkpoint if there is one."""
-        self._held[kind.name] = _Held(plugin, kind())
+        self._held[kind.name] = _Held(plugin, kind(), views=self._views)
         self.restore()
 
     # -- reading -----------------------------------------------------------
@@ -167,6 +235,11 @@ class Projector:
     def last_step(self) -> int:
         """The greatest step of all frames that were folded, -1 before the first."""
         return max((held.last_step for held in self._healthy()), default=-1)
+
+    @property
+    def unsaved(self) -> int:
+        """How many events the view that is furthest from its checkpoint has folded since."""
+        return max((held.position - held.saved for held in self._healthy()), default=0)
 
     def view(self, name: str) -> Projection:
         """The projection of that name.
@@ -279,7 +352,9 @@ class Projector:
 
     def _fresh(self, last_step: int | None) -> Projector:
         kinds = [(held.plugin, type(held.projection)) for held in self._held.values()]
-        return Projector(kinds, self._log, report=self._report, last_step=last_step)
+        return Projector(
+            kinds, self._log, self._checkpoints, report=self._report, last_step=last_step
+        )
 
     # -- checkpoints -------------------------------------------------------
 
@@ -298,12 +373,18 @@ class Projector:
         identity = self._identity()
         if self._checkpoints is None or identity is None or self._last_step is not None:
             return False
-        saved = [
-            Checkpoint(p.name, p.version, held.position, identity, p.snapshot())
-            for held in self._healthy()
-            for p in (held.projection,)
-        ]
-        return self._checkpoints.save(saved, replace=replace)
+        keeping = [held for held in self._healthy() if held.keeps_files]
+        with exclusive(self._checkpoints.path) if keeping else nullcontext(True) as may_write:
+            if not may_write:
+                return False
+            saving = {held.projection.name: held.to_save(identity) for held in self._healthy()}
+            saved = [one for one in saving.values() if one is not None]
+            done = self._checkpoints.save(saved, replace=replace)
+            for held in keeping:
+                held.collect(self._checkpoints)
+        for held in self._healthy():
+            held.saved = held.position
+        return done
 
     def restore(self) -> list[str]:
         """Takes over the checkpoints that fit and are ahead; the others are folded from the log.
@@ -319,12 +400,14 @@ class Projector:
             return []
         end, restored = self._log.next_position, []
         for name, held in self._held.items():
-            found = self._checkpoints.load(name, held.projection.version, identity)
-            if found is not None and held.position < found.position <= end:
-                held.reset()
-                held.projection.restore(found.state)
-                held.position = found.position
-                restored.append(name)
+            # Twice: another process may replace checkpoint and files while they are read.
+            for _ in range(2):
+                found = self._checkpoints.load(name, held.projection.version, identity)
+                if found is None or not held.position < found.position <= end:
+                    break
+                if held.restore(found):
+                    restored.append(name)
+                    break
         return restored
 
     def _identity(self) -> bytes | None:

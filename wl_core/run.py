@@ -94,7 +94,6 @@ class Run:
         )
         self._took_over = False
         self._restored = False
-        self._kept = 0  # what the checkpoint holds
         self._folded = False
 
     @property
@@ -161,7 +160,6 @@ class Run:
         if not self._restored:  # not when opened: asking for a run's status needs no views
             self._restored = True
             self._projector.restore()
-            self._kept = self._projector.position
         self._folded = True
         return self._projector.catch_up(budget_seconds=budget_seconds)
 
@@ -372,7 +370,7 @@ class Run:
 
     def close(self) -> None:
         """Gives everything back; saves a checkpoint first when that spares the next reader time."""
-        if self._projector.position - self._kept >= _CHECKPOINT_EVENTS:
+        if self._projector.unsaved >= _CHECKPOINT_EVENTS:
             self._projector.checkpoint()
         self.log.close()
         if self._arrays is not None:
