@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,25 +21,22 @@ from wl_core.codec import SampleId, pack_index, pack_vector
 from wl_core.errors import SignalFailedWarning, SignalShapeError, UsageError
 from wl_core.labels import Label, Plain, as_labels, check_kind, plain_value, record_values
 from wl_core.recorder import Recorder
-from wl_core.session import Session
+from wl_core.running import GivenArrays, Running
 from wl_core.signal_call import Call, keys_of
 from wl_core.signal_context import BatchSignalContext, SignalContext
 from wl_core.signals import Signal, registry, wrong_level
 from wl_core.values import BatchIds, Instances, as_array, per_sample
 
-if TYPE_CHECKING:
-    from wl_core.save import ArrayFacts
-
 Owners = BatchIds | Instances
 
 
 def dispatch(
-    running: Session,
+    running: Running,
     name: str,
     owners: Owners,
     values: npt.NDArray[Any],
     outputs: Any = None,
-    facts: ArrayFacts | None = None,
+    facts: GivenArrays | None = None,
     *,
     step: int | None = None,
 ) -> None:
@@ -64,20 +61,20 @@ def dispatch(
             logged.compute(made, outputs, facts)
 
 
-def refuse_subscribers(running: Session, name: str, level: str) -> None:
+def refuse_subscribers(running: Running, name: str, level: str) -> None:
     """Says of the dynamic signals that wait for ``name`` that they wait in vain."""
     for waiting in registry.subscribers.get(name, ()):
         _refuse(running, waiting, name, level)
 
 
-def _refuse(running: Session, waiting: Signal, name: str, level: str) -> None:
+def _refuse(running: Running, waiting: Signal, name: str, level: str) -> None:
     error = UsageError(wrong_level(waiting, name, level))
     if waiting.strict:
         raise error
     report(running, waiting, f"for {name!r}", error)
 
 
-def _step(running: Session) -> int:
+def _step(running: Running) -> int:
     frame = running.recorder.current
     return running.step if frame is None else frame.step
 
@@ -86,7 +83,7 @@ class _Logged:
     """What was just recorded, and what came with it."""
 
     def __init__(
-        self, running: Session, name: str, owners: Owners, values: npt.NDArray[Any], step: int
+        self, running: Running, name: str, owners: Owners, values: npt.NDArray[Any], step: int
     ) -> None:
         self._running = running
         self._name = name
@@ -95,7 +92,7 @@ class _Logged:
         self._values = np.asarray(values, np.float64)
         self._ids, self._numbers, self._batch_idx = _whose(owners)
 
-    def compute(self, made: Signal, outputs: Any, facts: ArrayFacts | None) -> None:
+    def compute(self, made: Signal, outputs: Any, facts: GivenArrays | None) -> None:
         """Calls the function for all that have what it waits for; records what it returned."""
         ready = self._ready(made)
         places: Sequence[int] = range(len(self._ids)) if ready is None else list(ready)
@@ -198,7 +195,7 @@ def _checked(made: Signal, found: Any, count: int) -> npt.NDArray[Any]:
 
 
 def record(
-    running: Session,
+    running: Running,
     made: Signal,
     step: int,
     owners: Owners,
@@ -228,7 +225,7 @@ def record(
 
 
 def _alike(
-    running: Session, made: Signal, owners: Owners, values: Sequence[Plain] | npt.NDArray[Any]
+    running: Running, made: Signal, owners: Owners, values: Sequence[Plain] | npt.NDArray[Any]
 ) -> npt.NDArray[Any] | list[Label]:
     """The values as they are recorded: labels, bools, or the narrowest floats that hold them.
 
@@ -301,7 +298,7 @@ def numbered(
 # -- failures ----------------------------------------------------------------------------------
 
 
-def report(running: Session, made: Signal, where: str, error: Exception) -> None:
+def report(running: Running, made: Signal, where: str, error: Exception) -> None:
     """Records and warns of what a signal's function raised, if it is the first time in this run."""
     if not registry.fails_first(running.writer, made.name):
         return

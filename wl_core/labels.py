@@ -20,7 +20,7 @@ from wl_core.table import Scalar
 from wl_core.values import BatchIds, as_array
 
 if TYPE_CHECKING:
-    from wl_core.session import Session
+    from wl_core.running import Running
 
 MAX_ITEMS = 64
 MAX_CHARACTERS = 500
@@ -31,7 +31,7 @@ Plain: TypeAlias = float | bool | Label
 SampleValues: TypeAlias = Values | list[Label]
 
 
-def sample_values(running: Session, signal: str, value: Any, count: int) -> SampleValues:
+def sample_values(running: Running, signal: str, value: Any, count: int) -> SampleValues:
     """The values of ``count`` samples: numbers or bools ``[count]``, or a list of labels.
 
     Numbers on a device are on their way from there, see `deferred`.
@@ -45,7 +45,7 @@ def sample_values(running: Session, signal: str, value: Any, count: int) -> Samp
     return deferred.sample_values(signal, value, count) if labels is None else labels
 
 
-def check_kind(running: Session, signal: str, kind: str) -> None:
+def check_kind(running: Running, signal: str, kind: str) -> None:
     """Refuses a signal whose values were of another kind (number, label, group) in this session."""
     known = running.value_kinds.get(signal, kind)
     if known != kind:
@@ -56,7 +56,7 @@ def check_kind(running: Session, signal: str, kind: str) -> None:
 
 
 def record_values(
-    running: Session, signal: str, log: bool, batch: BatchIds, values: SampleValues
+    running: Running, signal: str, log: bool, batch: BatchIds, values: SampleValues
 ) -> None:
     """Records what `sample_values` gave; of labels there is no curve, whatever ``log`` says."""
     running.value_kinds[signal] = "label" if isinstance(values, list) else "number"

@@ -15,10 +15,10 @@ from typing import Any
 
 from wl_core.batches import EventBatch, batches
 from wl_core.codec import Frame, SampleId
-from wl_core.log import EventLog
 from wl_core.plugins import load_plugins, projections
 from wl_core.projection import Projection
 from wl_core.recorder import OpenFrame, Recorder
+from wl_core.running import Log
 from wl_core.table import normalise_name
 
 _NAMES = ("samples", "instances")
@@ -50,7 +50,7 @@ class LocalViews:
     ``flush`` returns when everything recorded is in ``log``.
     """
 
-    def __init__(self, log: EventLog, recorder: Recorder, flush: Callable[[], None]) -> None:
+    def __init__(self, log: Log, recorder: Recorder, flush: Callable[[], None]) -> None:
         self._log = log
         self._recorder = recorder
         self._flush = flush

@@ -12,12 +12,10 @@ from wl_core.codec import SampleId
 from wl_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from wl_core.session import Session
-    from wl_core.watch.items import Item
-    from wl_core.watch.loader import TrackedLoader
+    from wl_core.running import Data, DataItem, Running
 
 
-def instance_targets(loader: TrackedLoader, item: Item) -> list[Any]:
+def instance_targets(loader: Data, item: DataItem) -> list[Any]:
     """The item's masks, in the order in which its instances are numbered.
 
     A collate may have dropped the masks that are empty, and those have no number then. What the
@@ -34,14 +32,14 @@ def instance_targets(loader: TrackedLoader, item: Item) -> list[Any]:
         )
     kept = [mask for mask in item.target if np.asarray(mask).any()]
     counted = loader.instance_counts([item.id])
-    drops = not getattr(loader.collate_fn, "is_default", False)
+    drops = not getattr(getattr(loader, "collate_fn", None), "is_default", False)
     if counted is not None:
         drops = counted != [len(item.target)]
     return kept if drops else list(item.target)
 
 
 def latest_array(
-    running: Session, field: str, origin: str, sample_id: SampleId, annotation_id: int
+    running: Running, field: str, origin: str, sample_id: SampleId, annotation_id: int
 ) -> npt.NDArray[Any] | None:
     """The array that was recorded last, this step's included; None when there is none."""
     if annotation_id:
@@ -52,7 +50,7 @@ def latest_array(
     return None if found is None else _load(running, found[0])
 
 
-def _load(running: Session, reference: bytes) -> npt.NDArray[Any]:
+def _load(running: Running, reference: bytes) -> npt.NDArray[Any]:
     for opened in running.recorder.frames:  # on its way into the store
         for known, record in opened.arrays:
             if known == reference:

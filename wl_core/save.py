@@ -88,8 +88,17 @@ def save_signals(
     record = partial(record_samples, running, log, batch, values, facts)
     with at_step(running.recorder, step), running.recorder.facts():
         for name in values:
-            running.declare(name, "sample", "signal", log, {})
+            running.declare(name, "sample", "signal", log, _together(values))
         record_or_wait(running.recorder, values, facts, record)
+
+
+def _together(values: Mapping[str, Any]) -> dict[str, Any]:
+    """For the declarations of a call's signals: what waits for one of them finds the others.
+
+    A signal that is computed after the fact shall find them as well, and the events do not tell
+    one call from two.
+    """
+    return {"with": list(values)} if len(values) > 1 else {}
 
 
 def record_samples(
@@ -156,7 +165,7 @@ def save_instance_signals(
     record = partial(_record_instances, running, log, instances, values, facts)
     with at_step(running.recorder, step), running.recorder.facts():
         for name in values:
-            running.declare(name, "instance", "signal", log, {})
+            running.declare(name, "instance", "signal", log, _together(values))
         record_or_wait(running.recorder, values, facts, record)
 
 

@@ -6,7 +6,7 @@ What a context offers to a signal's function is `signal_context`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,11 @@ import numpy.typing as npt
 from wl_core.codec import SampleId
 from wl_core.errors import StaleSignalError, UsageError
 from wl_core.recorded_arrays import instance_targets
-from wl_core.session import Session
+from wl_core.running import Data, DataItem, GivenArrays, Running
 from wl_core.signal_memory import Key, Trajectory
 from wl_core.signals import Signal
 from wl_core.table import normalise_name
 from wl_core.values import BatchIds, Instances
-
-if TYPE_CHECKING:
-    from wl_core.save import ArrayFacts
-    from wl_core.watch.items import Item
-    from wl_core.watch.loader import TrackedLoader
 
 
 class Call:
@@ -40,14 +35,14 @@ class Call:
 
     def __init__(
         self,
-        running: Session,
+        running: Running,
         signal: Signal,
         step: int,
         origin: str,
         owners: BatchIds | Instances | None = None,
         outputs: Any = None,
-        facts: ArrayFacts | None = None,
-        item: Item | None = None,
+        facts: GivenArrays | None = None,
+        item: DataItem | None = None,
     ) -> None:
         self.running = running
         self.signal = signal
@@ -62,7 +57,7 @@ class Call:
         self._histories: dict[str, list[Callable[[int], Trajectory]]] = {}
         self._latest: dict[str, tuple[list[int], list[float]]] = {}
 
-    def item(self, sample_id: SampleId) -> Item:
+    def item(self, sample_id: SampleId) -> DataItem:
         """The data set's item, which is kept until another one is asked for.
 
         Raises:
@@ -89,7 +84,7 @@ class Call:
             )
         return self._masks[annotation_id - 1]
 
-    def _loader(self, sample_id: SampleId) -> TrackedLoader:
+    def _loader(self, sample_id: SampleId) -> Data:
         loader = self.running.loaders.get(self.origin)
         if loader is None:
             raise UsageError(

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from wl_core.codec import SampleId
 from wl_core.errors import UsageError
 from wl_core.recorded_arrays import latest_array
+from wl_core.running import Running
 from wl_core.session import current_session
 from wl_core.signal_call import Call
 from wl_core.signal_memory import Key, Trajectory
@@ -30,6 +31,11 @@ _NO_INPUTS: Mapping[str, Any] = MappingProxyType({})
 class DataFrameReader:
     """``ctx.dataframe``: the values of this moment, by sample."""
 
+    __slots__ = ("_running",)
+
+    def __init__(self, running: Running | None) -> None:
+        self._running = running
+
     def get_value(
         self, origin: str, sample_id: SampleId, column: str, annotation_id: int = 0
     ) -> Any:
@@ -39,10 +45,16 @@ class DataFrameReader:
         metadata column's. A value that was logged earlier in this step is there. An
         ``annotation_id`` from 1 on asks for the cell of that instance.
         """
-        running = current_session()
-        if running is None:
+        if self._running is None:
             return None
-        return running.views.value(origin, sample_id, column, annotation_id)
+        return self._running.views.value(origin, sample_id, column, annotation_id)
+
+
+class _ReaderOfRun:
+    """Gives a reader of the context's own run; by the class, that of the run which is recorded."""
+
+    def __get__(self, context: SignalContext | None, _: object) -> DataFrameReader:
+        return DataFrameReader(current_session() if context is None else context._call.running)
 
 
 class SignalContext:
@@ -57,8 +69,8 @@ class SignalContext:
         dataframe: other signals' and metadata's values, see `DataFrameReader.get_value`.
     """
 
+    dataframe = _ReaderOfRun()
     __slots__ = ("_call", "_place", "annotation_id", "inputs", "sample_id", "subscribed_value")
-    dataframe = DataFrameReader()
 
     def __init__(
         self,
@@ -162,7 +174,7 @@ class SignalContext:
         Raises:
             UsageError: the data is not an image.
         """
-        return as_image(self.data)
+        return self._call.item(self.sample_id).image
 
     @property
     def _key(self) -> Key:
@@ -285,23 +297,3 @@ class BatchSignalContext:
             known = ", ".join(map(repr, self._call.signal.inputs))
             raise UsageError(f"which history? Name one of the inputs: {known}")
         return self._call.histories(chosen, self._keys)
-
-
-def as_image(data: Any) -> npt.NDArray[Any]:
-    """An image as ``[H, W]`` or ``[H, W, C]``, from ``[H, W]``, ``[C, H, W]`` or ``[H, W, C]``.
-
-    An axis of at most 4 counts as channels, of two such axes the first in a tensor and the last
-    in an array; one channel is dropped. Values are kept as they are.
-
-    Raises:
-        UsageError: the data has neither two nor three dimensions.
-    """
-    is_tensor = hasattr(data, "detach")
-    array = np.asarray(data.detach().cpu() if is_tensor else data)
-    if array.ndim == 3 and array.shape[0] <= 4 and (is_tensor or array.shape[2] > 4):
-        array = array.transpose(1, 2, 0)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim not in (2, 3):
-        raise UsageError(f"the data is no image: it has shape {list(array.shape)}")
-    return array

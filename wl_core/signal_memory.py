@@ -22,8 +22,8 @@ from wl_core.codec import Frame, SampleId
 from wl_core.columns import grown
 from wl_core.events import CATALOGUE, WireEvent
 from wl_core.local import so_far
-from wl_core.log import EventLog
 from wl_core.recorder import OpenFrame, Recorder
+from wl_core.running import Log
 
 # A sample's id, or that and an annotation_id: no sample id is a tuple.
 Key: TypeAlias = SampleId | tuple[SampleId, int]
@@ -90,7 +90,7 @@ class SignalMemory:
     ``flush`` returns when everything recorded is in ``log``.
     """
 
-    def __init__(self, log: EventLog, recorder: Recorder, flush: Callable[[], None]) -> None:
+    def __init__(self, log: Log, recorder: Recorder, flush: Callable[[], None]) -> None:
         self._log = log
         self._recorder = recorder
         self._flush = flush

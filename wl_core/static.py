@@ -6,7 +6,7 @@ What a signal is, is `signals`'; how a function's values become one, `dispatch`'
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from wl_core.dispatch import Owners, numbered, record, results
 from wl_core.errors import UsageError
 from wl_core.labels import Plain
 from wl_core.recorded_arrays import instance_targets
-from wl_core.session import Session, session
+from wl_core.running import Data, DataItem, Running
+from wl_core.session import session
 from wl_core.signal_call import Call
 from wl_core.signal_context import SignalContext
 from wl_core.signals import Signal, registry
@@ -24,7 +25,6 @@ from wl_core.table import normalise_name
 from wl_core.values import BatchIds
 
 if TYPE_CHECKING:
-    from wl_core.watch.items import Item
     from wl_core.watch.loader import TrackedLoader
 
 _SAMPLES_A_FRAME = 64
@@ -59,7 +59,7 @@ def compute_signals(
         )
     try:
         for one in loaders:
-            _compute_over(running, one, chosen, counts)
+            compute_over(running, one, _shown(one), chosen, counts)
     except KeyboardInterrupt:
         done = ", ".join(f"{name}: {count}" for name, count in counts.items())
         print(f"stopped; values computed so far: {done}", file=sys.stderr)
@@ -79,14 +79,22 @@ def _static_signals(names: list[str] | None) -> list[Signal]:
     return chosen
 
 
-def _compute_over(
-    running: Session, loader: TrackedLoader, chosen: list[Signal], counts: dict[str, int]
+def compute_over(
+    running: Running,
+    data: Data,
+    items: Iterable[DataItem],
+    chosen: Sequence[Signal],
+    counts: dict[str, int],
 ) -> None:
+    """Computes static signals of these items of ``data``; adds to ``counts``, by signal.
+
+    What was computed is recorded every few samples, and also when an item cannot be read.
+    """
     if not chosen:
         return
-    all_computed = [_Computed(running, made, loader) for made in chosen]
+    all_computed = [_Computed(running, made, data) for made in chosen]
     try:
-        for number, item in enumerate(_shown(loader), 1):
+        for number, item in enumerate(items, 1):
             for computed in all_computed:
                 computed.add(item)
             if number % _SAMPLES_A_FRAME == 0:
@@ -105,9 +113,9 @@ def _record(all_computed: list[_Computed]) -> None:
 class _Computed:
     """What a signal's function makes of item after item, until it is recorded."""
 
-    def __init__(self, running: Session, signal: Signal, loader: TrackedLoader) -> None:
+    def __init__(self, running: Running, signal: Signal, data: Data) -> None:
         self._running = running
-        self._loader = loader
+        self._data = data
         self.signal = signal
         self.count = 0  # how many values have been recorded
         self._forget()
@@ -118,15 +126,15 @@ class _Computed:
         self._numbers: list[int] = []
         self._values: list[Plain] = []
 
-    def add(self, item: Item) -> None:
+    def add(self, item: DataItem) -> None:
         """Calls the function for the item, or for each of its instances."""
-        running, loader = self._running, self._loader
-        call = Call(running, self.signal, running.step, loader.origin, item=item)
+        running, data = self._running, self._data
+        call = Call(running, self.signal, running.step, data.origin, item=item)
         if self.signal.level == "sample":
             which, values = results(call, [SignalContext(call, 0, item.id)])
             self._ids += [item.id] * len(which)
         else:
-            places = range(len(_masks(loader, item)))
+            places = range(len(_masks(data, item)))
             which, values = results(
                 call, (SignalContext(call, at, item.id, at + 1) for at in places)
             )
@@ -137,7 +145,7 @@ class _Computed:
 
     def record(self) -> None:
         """Records the values since the last time, and computes the signals that wait for them."""
-        batch = BatchIds(self._loader.origin, self._ids)
+        batch = BatchIds(self._data.origin, self._ids)
         owners: Owners = batch
         if self.signal.level == "instance":
             at, numbers = (np.asarray(one, np.int64) for one in (self._batch_idx, self._numbers))
@@ -147,9 +155,9 @@ class _Computed:
         self._forget()
 
 
-def _masks(loader: TrackedLoader, item: Item) -> list[Any]:
+def _masks(data: Data, item: DataItem) -> list[Any]:
     """The item's instances; none where it lists none."""
-    return instance_targets(loader, item) if isinstance(item.target, (list, tuple)) else []
+    return instance_targets(data, item) if isinstance(item.target, (list, tuple)) else []
 
 
 def _shown(loader: TrackedLoader) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from wl_core.codec import SampleId
 from wl_core.errors import UsageError
@@ -32,6 +33,11 @@ class Item:
     data: Any
     target: Any = None
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def image(self) -> npt.NDArray[Any]:
+        """The data as an array ``[H, W]`` or ``[H, W, C]``, see `as_image`."""
+        return as_image(self.data)
 
 
 def take_apart(item: Any, index: int | None, *, hashed: bool = False) -> Item:
@@ -100,3 +106,23 @@ def plain(value: Any) -> Any:
     if isinstance(value, int) and -(2**63) <= value < 2**63:
         return value
     return str(value)[:_LONGEST_TEXT]
+
+
+def as_image(data: Any) -> npt.NDArray[Any]:
+    """An image as ``[H, W]`` or ``[H, W, C]``, from ``[H, W]``, ``[C, H, W]`` or ``[H, W, C]``.
+
+    An axis of at most 4 counts as channels, of two such axes the first in a tensor and the last
+    in an array; one channel is dropped. Values are kept as they are.
+
+    Raises:
+        UsageError: the data has neither two nor three dimensions.
+    """
+    is_tensor = hasattr(data, "detach")
+    array = np.asarray(data.detach().cpu() if is_tensor else data)
+    if array.ndim == 3 and array.shape[0] <= 4 and (is_tensor or array.shape[2] > 4):
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3):
+        raise UsageError(f"the data is no image: it has shape {list(array.shape)}")
+    return array
