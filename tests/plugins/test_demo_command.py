@@ -101,7 +101,7 @@ def test_a_training_ends_when_its_watcher_is_killed(tmp_path):
 
 def test_a_training_that_fails_is_told_with_where_to_look(tmp_path, capsys):
     path = tmp_path / "run"
-    with training(path, steps=0, seed=0) as process:
+    with training(path, steps=0, seed=0) as process:  # which `train` refuses
         process.wait(SOON)
     with pytest.raises(DemoError, match=command.OUTPUT_FILE):
         command._say_how_it_ended(path, process.returncode)

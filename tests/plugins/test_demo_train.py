@@ -199,7 +199,7 @@ def test_another_seed_gives_another_model(tmp_path):
 
 def test_an_exception_reaches_the_caller_and_the_run_says_it_failed(tmp_path):
     with pytest.raises(ValueError, match="batch_size"), recorded_end():
-        train(1, tmp_path, batch_size=0)
+        train(1, tmp_path, batch_size=0)  # refused by the DataLoader
     (path,) = wl.list_runs(tmp_path)
     with wl.open_run(path) as run:
         assert run.status().state == "failed"

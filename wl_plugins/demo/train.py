@@ -71,6 +71,8 @@ def train(
         evaluate_every: steps between evaluations on the test tiles.
         keep_serving: stay after training until Ctrl-C, obeying what others ask of the run.
     """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, not {steps}")
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     settings: dict[str, Any] = {
