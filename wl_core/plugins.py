@@ -39,6 +39,7 @@ BUILTIN_PLUGINS = (
     "wl_plugins.instance_view",
     "wl_plugins.curves",
     "wl_plugins.history",
+    "wl_plugins.dynamics.plugin",
     "wl_plugins.hyperparameter_view",
     "wl_plugins.images",
     "wl_plugins.demo.command",
