@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from wl_core.hookspecs import hookimpl as hookimpl
     from wl_core.model_signals import save_model_signals as save_model_signals
     from wl_core.model_signals import track_model_signals as track_model_signals
+    from wl_core.query import query_instance_history as query_instance_history
+    from wl_core.query import query_sample_history as query_sample_history
+    from wl_core.query import query_signal_history as query_signal_history
     from wl_core.run import Run as Run
     from wl_core.run import open_run as open_run
     from wl_core.save import save_instance_signals as save_instance_signals
@@ -102,6 +105,9 @@ _WHERE = {
     "model_age": "checkpointing",
     "open_run": "run",
     "pause": "control",
+    "query_instance_history": "query",
+    "query_sample_history": "query",
+    "query_signal_history": "query",
     "restore": "checkpointing",
     "redo": "curation",
     "register_categorical_tag": "curation",

@@ -41,6 +41,7 @@ from wl_core.signal_memory import SignalMemory
 from wl_core.tail import Entry
 
 if TYPE_CHECKING:
+    from wl_core.run import Run
     from wl_core.watch.loader import TrackedLoader
 
 
@@ -98,6 +99,7 @@ class Session:
         self.requests.on("hyperparameters", self.settings.obey)
         self.after_guard: list[Callable[[], None]] = []  # called once a guard's frame is recorded
         self.model_checkpoints = ModelCheckpoints(self)
+        self.reader: Run | None = None  # this run as others see it, once `query` was asked
         if last is not None:
             self._resume()
         self._guards: list[bool] = []
@@ -259,6 +261,9 @@ class Session:
         self.loaders.clear()
         self._recording = False
         self._commit.close()
+        if self.reader is not None:
+            with contextlib.suppress(LogWriteError):  # its checkpoint only spares others time
+                self.reader.close()
         self.log.close()
         self.arrays.close()
         self._lock.release()
