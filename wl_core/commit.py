@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from wl_core.arrays import ArrayStore
@@ -137,16 +137,22 @@ def _as_failure(error: Exception) -> LogWriteError:
     return failure
 
 
-def commit_entries(log: EventLog, arrays: ArrayStore, entries: Sequence[Entry]) -> None:
-    """Arrays first, then the events that name them: a crash between leaves at most orphans."""
+def commit_entries(log: EventLog, arrays: ArrayStore, entries: Iterable[Entry]) -> int:
+    """Arrays first, then the events that name them: a crash between leaves at most orphans.
+
+    Gives the number of entries.
+    """
+    count = 0
     for group in _groups(entries):
         named = [pair for entry in group for pair in entry.arrays]
         if named:
             arrays.put_raw(named)
         log.append(group)
+        count += len(group)
+    return count
 
 
-def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
     """What one transaction takes: LMDB holds its pages in memory, and only so many of them."""
     group: list[Entry] = []
     size = 0
@@ -170,11 +176,10 @@ def recover(log: EventLog, arrays: ArrayStore, directory: Path) -> int:
     Raises:
         LogWriteError: the disk refuses; the tails are still there.
     """
-    entries = list(_without_gaps(log, read_tails(directory)))
-    commit_entries(log, arrays, entries)
+    count = commit_entries(log, arrays, _without_gaps(log, read_tails(directory)))
     for path in tail_paths(directory):
         path.unlink()
-    return len(entries)
+    return count
 
 
 def _without_gaps(log: EventLog, entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -54,7 +54,8 @@ class Kind:
     ``key`` is how many leading fields name the series that an event belongs to (signal and
     origin, say): a fold gets the events of one key together, in the order of the log.
     ``upcasters[v]`` turns an event of version ``v`` into one of version ``v + 1``. ``landmark`` is
-    how frames with such events are found without reading the log: `LIFE`, `DECISION`, `SAVED` or 0.
+    how frames with such events are found without reading the log: `LIFE`, `DECISION`, `SAVED`,
+    `BACKFILLED` or 0.
     """
 
     name: str
@@ -85,8 +86,9 @@ class Kind:
 
 
 # How a frame is found again without reading the log: it begins, pauses or ends a run; it holds a
-# decision, which a training that is continued obeys again; or a model was saved in it.
-LIFE, DECISION, SAVED = 1, 2, 4
+# decision, which a training that is continued obeys again; a model was saved in it; or it heads the
+# frames of signals that were computed after the fact.
+LIFE, DECISION, SAVED, BACKFILLED = 1, 2, 4, 8
 
 
 def _kind(name: str, doc: str, fields: str = "", key: int = 0, landmark: int = 0) -> Kind:
@@ -196,6 +198,20 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
         "signal_failed",
         "A user's signal function raised; recorded once per signal.",
         "signal:text error:text traceback:text",
+    ),
+    _kind(
+        "backfilled",
+        "These signals of ``module``, whose source has the SHA-256 ``digest``, were computed after "
+        "the fact over the events before position ``stop``. Their values are in the ``frames`` "
+        "frames of this writer that follow.",
+        "signals:json module:text digest:text stop:int frames:int who:text why:text",
+        landmark=BACKFILLED,
+    ),
+    _kind(
+        "computed_later",
+        "The rest of this frame was computed after the fact, from the frame at that position (-1: "
+        "from the data alone).",
+        "source:int",
     ),
     # the data
     _kind(

@@ -4,7 +4,8 @@
     meta        the format, the next position, the model's age
     writers     a writer -> the number of its last frame
     landmarks   the positions of frames that begin, pause or end a run (nothing, or 1 as their
-                lowest bit), hold decisions (2) or tell that a model was saved (4)
+                lowest bit), hold decisions (2), tell that a model was saved (4) or head what was
+                computed after the fact (8)
 
 Positions are given inside the write transaction, so they are dense and the frames of several
 processes interleave whole (G1, G4). Beside each frame goes its writer's number for it, so that a
@@ -28,7 +29,7 @@ from wl_core.environment import (
     structural_damage,
 )
 from wl_core.errors import DamagedFrameError, StorageError, UnsupportedFormatError
-from wl_core.events import CATALOGUE, DECISION, LIFE, SAVED, Catalogue
+from wl_core.events import BACKFILLED, CATALOGUE, DECISION, LIFE, SAVED, Catalogue
 from wl_core.tail import Entry
 
 _KEY = struct.Struct(">Q")
@@ -205,6 +206,10 @@ class EventLog:
     def saved_models(self) -> Iterator[Frame]:
         """The frames in which a model was saved, the newest first, without reading the rest."""
         return self._marked(SAVED, newest_first=True)
+
+    def backfills(self) -> Iterator[Frame]:
+        """The frames that head what was computed after the fact, the oldest first."""
+        return self._marked(BACKFILLED, newest_first=False)
 
     def _has_decision_index(self) -> bool:
         if self._meta is None:

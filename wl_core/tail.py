@@ -15,6 +15,8 @@ All numbers are little-endian. ``docs/log-format.md`` says the same for other la
 
 from __future__ import annotations
 
+import heapq
+import mmap
 import os
 import struct
 import zlib
@@ -56,7 +58,7 @@ class Tail:
 
     def __init__(self, directory: Path, writer: bytes) -> None:
         self._paths = [directory / f"tail-{writer.hex()}-{n}" for n in (0, 1)]
-        self._header = _MAGIC + writer
+        self._header = header_of(writer)
         self._files = [os.open(p, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o644) for p in self._paths]
         for file in self._files:
             os.ftruncate(file, 0)
@@ -70,18 +72,13 @@ class Tail:
         Raises:
             LogWriteError: the disk refused; the record is not there, not even in part.
         """
-        arrays = msgpack.packb(entry.arrays) if entry.arrays else b""
-        body = _BODY.pack(
-            entry.number, entry.count, entry.model_age, len(entry.frame), entry.landmark
-        )
-        crc = zlib.crc32(arrays, zlib.crc32(entry.frame, zlib.crc32(body)))
-        length = _BODY.size + len(entry.frame) + len(arrays)
+        parts = record_of(entry)
         file = self._files[self._active]
-        want = _HEAD.size + length
+        want = sum(map(len, parts))
         try:
-            written = os.writev(file, (_HEAD.pack(length, crc), body, entry.frame, arrays))
+            written = os.writev(file, parts)
             if written < want:
-                _write_rest(file, (_HEAD.pack(length, crc), body, entry.frame, arrays), written)
+                _write_rest(file, parts, written)
         except OSError as error:
             os.ftruncate(file, len(self._header) + self._size)
             path = self._paths[self._active]
@@ -107,6 +104,20 @@ class Tail:
                 path.unlink(missing_ok=True)
 
 
+def header_of(writer: bytes) -> bytes:
+    """How a tail file of that writer begins."""
+    return _MAGIC + writer
+
+
+def record_of(entry: Entry) -> tuple[bytes, ...]:
+    """The parts of an entry's record, to be written one after the other."""
+    arrays = msgpack.packb(entry.arrays) if entry.arrays else b""
+    body = _BODY.pack(entry.number, entry.count, entry.model_age, len(entry.frame), entry.landmark)
+    crc = zlib.crc32(arrays, zlib.crc32(entry.frame, zlib.crc32(body)))
+    length = _BODY.size + len(entry.frame) + len(arrays)
+    return _HEAD.pack(length, crc), body, entry.frame, arrays
+
+
 def _write_rest(file: int, parts: Sequence[bytes], written: int) -> None:
     """A nearly full disk takes a part first and says no at the next call; Linux takes 2 GiB."""
     rest = memoryview(b"".join(parts))[written:]
@@ -120,18 +131,27 @@ def tail_paths(directory: Path) -> list[Path]:
 
 
 def read_tails(directory: Path) -> Iterator[Entry]:
-    """The whole records of all tails of a directory, each writer's in order.
+    """The whole records of all tails of a directory, each writer's in order, read as they come.
 
     A record that a dying process or machine left unfinished ends its file: what comes after it was
     never acknowledged by a living machine.
     """
-    entries = [entry for path in tail_paths(directory) for entry in _read(path)]
-    yield from sorted(entries, key=lambda entry: (entry.writer, entry.number))
+    files = [read_tail(path) for path in tail_paths(directory)]
+    return heapq.merge(*files, key=lambda entry: (entry.writer, entry.number))
 
 
-def _read(path: Path) -> Iterator[Entry]:
-    data = memoryview(path.read_bytes())
-    if bytes(data[:8]) != _MAGIC or len(data) < 16:
+def read_tail(path: Path) -> Iterator[Entry]:
+    """The whole records of one tail file, in their order."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < len(_MAGIC) + 8:
+            return
+        # Mapped: what was computed after the fact may be longer than what memory holds.
+        yield from _records(memoryview(mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)))
+
+
+def _records(data: memoryview) -> Iterator[Entry]:
+    if bytes(data[:8]) != _MAGIC:
         return
     writer, at = bytes(data[8:16]), 16
     while at + _HEAD.size <= len(data):
