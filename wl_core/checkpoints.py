@@ -2,7 +2,8 @@
 
 Database ``checkpoints``: ``<projection> 00`` -> its header (version, position, identity of the
 log, what follows); ``<projection> 00 <number>`` -> one array of it, raw. Each array has a checksum
-in the header: a checkpoint is used whole or not at all, and a log can always do without.
+in the header: a checkpoint is used whole or not at all, and a log can always do without. The header
+also names the files that the view keeps beside it, with their sizes; those are `view_files`'.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,16 @@ from wl_core.environment import Environment, Transaction, open_environment
 from wl_core.errors import RunNotFoundError
 
 _DATABASE = b"checkpoints"
-_FORMAT = 1
+_FORMAT = 3
+UNKNOWN = (1 << 63) - 1  # a step that is later than any
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A view's arrays together with the position they stand at.
 
-    ``identity`` names the log that was folded. ``version`` is the projection's.
+    ``identity`` names the log that was folded. ``version`` is the projection's. ``files`` are those
+    beside the checkpoint that the state needs, with their sizes in bytes.
     """
 
     name: str
@@ -38,6 +41,9 @@ class Checkpoint:
     position: int
     identity: bytes
     state: Mapping[str, npt.NDArray[Any] | bytes]
+    files: Mapping[str, int] = field(default_factory=dict)
+    last_step: int = UNKNOWN  # the greatest step that was folded
+    weight: int = 0  # what was folded, as `EventBatch.weight` has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,9 @@ class _Header:
     position: int
     identity: bytes
     entries: tuple[tuple[str, str, tuple[int, ...], int], ...]  # name, dtype or "", shape, crc32
+    files: tuple[tuple[str, int], ...]
+    last_step: int
+    weight: int
 
 
 class Checkpoints:
@@ -80,13 +89,20 @@ class Checkpoints:
             environment.write(work)
         return True
 
-    def load(self, name: str, version: int, identity: bytes) -> Checkpoint | None:
-        """The checkpoint of that projection, None when there is no whole one that fits."""
+    def load(
+        self, name: str, version: int, identity: bytes, last_step: int = UNKNOWN
+    ) -> Checkpoint | None:
+        """The checkpoint of that projection, None when there is no whole one that fits.
+
+        With ``last_step`` it fits only if no later step was folded into it.
+        """
         with self._reading() as (txn, database):
             if txn is None:
                 return None
             header = _read_header(txn, database, name)
             if header is None or (header.version, header.identity) != (version, identity):
+                return None
+            if header.last_step > last_step:
                 return None
             state: dict[str, npt.NDArray[Any] | bytes] = {}
             for number, (entry, dtype, shape, checksum) in enumerate(header.entries):
@@ -94,7 +110,14 @@ class Checkpoints:
                 if data is None or zlib.crc32(data) != checksum:
                     return None
                 state[entry] = np.frombuffer(data, dtype).reshape(shape) if dtype else data
-        return Checkpoint(name, version, header.position, identity, state)
+        files, last_step, weight = dict(header.files), header.last_step, header.weight
+        return Checkpoint(name, version, header.position, identity, state, files, last_step, weight)
+
+    def files(self, name: str) -> set[str]:
+        """The files beside it that any stored checkpoint of that projection names."""
+        with self._reading() as (txn, database):
+            header = None if txn is None else _read_header(txn, database, name)
+        return set() if header is None else {file for file, _ in header.files}
 
     def position(self, name: str) -> int | None:
         """The position of the stored checkpoint of that projection, None when there is none."""
@@ -153,5 +176,9 @@ def _put(txn: Transaction, database: Any, one: Checkpoint) -> None:
             data, dtype, shape = value, "", ()
         entries.append((name, dtype, shape, zlib.crc32(data)))
         txn.put(_key(one.name, number), data, db=database)
-    body = msgpack.packb((_FORMAT, one.version, one.position, one.identity, entries))
+    files = [*one.files.items()]
+    stands = one.last_step, one.weight
+    body = msgpack.packb(
+        (_FORMAT, one.version, one.position, one.identity, entries, files, *stands)
+    )
     txn.put(prefix, struct.pack("<I", zlib.crc32(body)) + body, db=database)

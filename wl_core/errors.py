@@ -154,6 +154,10 @@ class CheckpointWarning(UserWarning):
     """Given when a model cannot be saved, or a saved one is damaged and the one before is tried."""
 
 
+class MilestoneWarning(UserWarning):
+    """Given when the disk refuses what `run.at` would go on from: going back then takes longer."""
+
+
 class TailLeftWarning(UserWarning):
     """Given when a run is opened and the disk refuses what a killed training left in its tails.
 

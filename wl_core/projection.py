@@ -23,9 +23,10 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy.typing as npt
 
 from wl_core.batches import EventBatch, batches
-from wl_core.checkpoints import Checkpoint, Checkpoints
+from wl_core.checkpoints import UNKNOWN, Checkpoint, Checkpoints
 from wl_core.codec import DamagedFrame, Frame
 from wl_core.errors import ProjectionParkedError, UnknownNameError, UsageError, nearest
+from wl_core.milestones import Mark, Milestones, Trail
 from wl_core.view_files import ViewFiles, exclusive
 
 
@@ -149,6 +150,8 @@ class _Held:
             identity,
             projection.snapshot(),
             sizes,
+            self.last_step,
+            self.weight,
         )
 
     def collect(self, checkpoints: Checkpoints) -> None:
@@ -166,6 +169,7 @@ class _Held:
             self.reset()
             return False
         self.position = self.saved = found.position
+        self.last_step, self.weight = found.last_step, found.weight
         return True
 
 
@@ -178,6 +182,7 @@ class Projector:
         checkpoints: where views are kept between processes; None keeps them nowhere.
         report: called once for each projection that is parked.
         last_step: fold no frame from the first one on whose step is greater (time travel).
+        milestones: leave milestones beside the checkpoints, for those who go back in time.
     """
 
     def __init__(
@@ -188,9 +193,15 @@ class Projector:
         *,
         report: Callable[[Parked], None] | None = None,
         last_step: int | None = None,
+        milestones: bool = True,
     ) -> None:
         self._log = log
         self._checkpoints = checkpoints
+        self._milestones = milestones
+        self._trail: Trail | None = None
+        if checkpoints is not None:
+            past = Milestones(checkpoints.path / "past")
+            self._trail = Trail(past, self._identity, leave=milestones)
         self._report = report
         self._last_step = last_step
         self._views = None if checkpoints is None else checkpoints.path
@@ -294,6 +305,7 @@ class Projector:
                     limit_frames -= batch.frame_count
                 for held in behind:
                     self._fold(held, batch)
+                self._leave_milestones(behind)
                 if deadline is not None and time.monotonic() >= deadline:
                     limit_frames = 0
                     break
@@ -330,6 +342,14 @@ class Projector:
             held.last_step = max(held.last_step, batch.last_step)
             held.weight += batch.weight
 
+    def _leave_milestones(self, folded: Iterable[_Held]) -> None:
+        if self._trail is not None:
+            self._trail.leave(
+                (held.projection, Mark(held.position, held.last_step, held.weight))
+                for held in folded
+                if held.parked is None and not held.projection.on_demand
+            )
+
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Folds everything again beside what is there, then takes it over and checkpoints it.
 
@@ -337,6 +357,8 @@ class Projector:
         the log's end, after every few thousand frames.
         """
         fresh = self._fresh(self._last_step)
+        if fresh._trail is not None:
+            fresh._trail.forget(self.names)
         end = self._log.next_position
         while fresh.catch_up(limit_frames=4000):
             if progress is not None:
@@ -347,14 +369,16 @@ class Projector:
     def at_step(self, step: int) -> Projector:
         """The same projections folded up to the first frame of a later step; never checkpointed."""
         past = self._fresh(step)
+        past.restore()
         past.catch_up()
         return past
 
     def _fresh(self, last_step: int | None) -> Projector:
         kinds = [(held.plugin, type(held.projection)) for held in self._held.values()]
         return Projector(
-            kinds, self._log, self._checkpoints, report=self._report, last_step=last_step
-        )
+            kinds, self._log, self._checkpoints, report=self._report, last_step=last_step,
+            milestones=self._milestones,
+        )  # fmt: skip
 
     # -- checkpoints -------------------------------------------------------
 
@@ -390,25 +414,37 @@ class Projector:
         """Takes over the checkpoints that fit and are ahead; the others are folded from the log.
 
         A checkpoint fits when it is of this log, not beyond its end, of the projection's version
-        and whole.
+        and whole. A milestone that is further is one as well.
 
         Returns:
             The names of the projections that were restored.
         """
         identity = self._identity()
-        if self._checkpoints is None or identity is None or self._last_step is not None:
+        if self._checkpoints is None or identity is None:
             return []
         end, restored = self._log.next_position, []
         for name, held in self._held.items():
             # Twice: another process may replace checkpoint and files while they are read.
             for _ in range(2):
-                found = self._checkpoints.load(name, held.projection.version, identity)
+                found = self._stored(held, self._checkpoints, identity, end)
                 if found is None or not held.position < found.position <= end:
                     break
                 if held.restore(found):
                     restored.append(name)
                     break
         return restored
+
+    def _stored(
+        self, held: _Held, checkpoints: Checkpoints, identity: bytes, end: int
+    ) -> Checkpoint | None:
+        view = held.projection
+        step = UNKNOWN if self._last_step is None else self._last_step
+        if view.on_demand and self._last_step is not None:
+            return None
+        newest = checkpoints.load(view.name, view.version, identity, step)
+        low = held.position if newest is None else max(held.position, newest.position)
+        nearest = None if self._trail is None else self._trail.nearest(view, step, low, end)
+        return newest if nearest is None else nearest
 
     def _identity(self) -> bytes | None:
         """What tells this log from any other: who wrote its first frame, and when."""
