@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from wl_core.evaluation import eval_fn as eval_fn
     from wl_core.evaluation import evaluate as evaluate
     from wl_core.evaluation import run_pending_evaluation as run_pending_evaluation
+    from wl_core.export import write_dataframe as write_dataframe
+    from wl_core.export import write_history as write_history
     from wl_core.filters import Filter as Filter
     from wl_core.groups import save_group_signals as save_group_signals
     from wl_core.guards import guard_testing_context as guard_testing_context
@@ -130,6 +132,8 @@ _WHERE = {
     "track_model_signals": "model_signals",
     "undo": "curation",
     "watch_or_edit": "watch",
+    "write_dataframe": "export",
+    "write_history": "export",
 }
 
 __all__ = list(_WHERE)  # one list, not two that can drift

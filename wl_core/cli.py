@@ -23,6 +23,7 @@ from wl_core import (
     cli_curation,
     cli_evaluate,
     cli_events,
+    cli_export,
     cli_replay,
     cli_settings,
     cli_views,
@@ -166,6 +167,7 @@ def plugins(run: str | None, root: Path, as_json: bool, tracebacks: bool) -> Non
 for _command in (
     *cli_views.COMMANDS,
     *cli_events.COMMANDS,
+    *cli_export.COMMANDS,
     *cli_replay.COMMANDS,
     *cli_branch.COMMANDS,
     *cli_control.COMMANDS,

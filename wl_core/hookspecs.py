@@ -15,7 +15,7 @@ business; docs/reference/hooks.md has a complete example of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -188,13 +188,17 @@ def wl_tui_panes() -> Sequence[type[Any]]:
 
 
 @_spec
-def wl_export_formats() -> Mapping[str, Callable[[Table, Path], None]]:
-    """File formats that a table can be written in.
+def wl_export_formats() -> Mapping[str, Callable[[Iterator[Table], Path], None]]:
+    """File formats that samples, instances and histories can be written in.
 
-    Called when a table is exported.
+    Called when something is exported.
 
     Returns:
         ``{format: exporter}``, the format named as its file ending is (``"csv"``).
-        ``exporter(table, path)`` writes the whole table to the file ``path``, which it may replace.
+        ``exporter(tables, path)`` writes all rows of all ``tables``, one table after the other, to
+        the file ``path``. There is at least one table, which may have no rows, and all have the
+        same columns; they come in parts because a history may be larger than memory, so keep none.
+        ``path`` is a file that wl puts in its place once the exporter has returned: it may raise
+        half-way. A format that is taken is reported and left out.
     """
     raise NotImplementedError

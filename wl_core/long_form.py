@@ -6,7 +6,7 @@ the business of `query` and `export`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -81,6 +81,13 @@ class LongForm:
         self.signal = signal
         self.counts = found.counts[self._rows]
 
+    @classmethod
+    def nothing(cls, history: Any) -> Table:
+        """A table without rows: the columns of all tables of that view."""
+        empty = np.empty(0, np.int64)
+        ids = history.index.table_columns(empty)
+        return _long(ids, empty, empty, np.empty(0))
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -89,17 +96,11 @@ class LongForm:
         rows, counts = self._rows[first:stop], self.counts[first:stop]
         of = np.repeat(np.arange(first, first + len(rows)), counts)
         at = _ranges(self._found.offsets[rows], counts)
-        everywhere = np.ones(len(of), np.bool_)
-        numbers = {
-            "annotation_id": self._found.annotation_ids[self._rows[of]],
-            "step": self._found.steps[at],
-            "value": self._found.values[at],
-        }
-        return Table(
-            (
-                *(column.take(of) for column in self._ids),
-                *(TableColumn(name, "number", n, everywhere) for name, n in numbers.items()),
-            )
+        return _long(
+            [column.take(of) for column in self._ids],
+            self._found.annotation_ids[self._rows[of]],
+            self._found.steps[at],
+            self._found.values[at],
         )
 
     def tables(self, values: int) -> Iterator[Table]:
@@ -111,6 +112,18 @@ class LongForm:
             stop = max(first + 1, int(np.searchsorted(ends, before + values, "right")))
             yield self.table(first, stop)
             first = stop
+
+
+def _long(
+    ids: Iterable[TableColumn],
+    annotation_ids: npt.NDArray[np.int64],
+    steps: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+) -> Table:
+    everywhere = np.ones(len(values), np.bool_)
+    numbers = {"annotation_id": annotation_ids, "step": steps, "value": values}
+    columns = (TableColumn(name, "number", n, everywhere) for name, n in numbers.items())
+    return Table((*ids, *columns))
 
 
 def _ranges(

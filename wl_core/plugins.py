@@ -42,6 +42,7 @@ BUILTIN_PLUGINS = (
     "wl_plugins.dynamics.plugin",
     "wl_plugins.hyperparameter_view",
     "wl_plugins.images",
+    "wl_plugins.export",
     "wl_plugins.demo.command",
     "tui.plugin",
 )

@@ -186,14 +186,17 @@ async def test_wl_tui_panes(run: Path) -> None:
 
 
 def test_wl_export_formats(run: Path, tmp_path: Path) -> None:
-    formats = example("wl_export_formats").mapping("wl_export_formats")
-    with open_run(run) as reader:
-        table = reader.samples()
-    chosen = Table(tuple(table.column(name) for name in ("sample_id", "train_loss")))
-    formats["md"](chosen, tmp_path / "table.md")
-    assert (tmp_path / "table.md").read_text().splitlines()[:2] == [
+    code = (
+        "from wl_core.cli import main;"
+        "main(['export', 'table.md', '--columns', 'sample_id,train_loss',"
+        " '--where', 'train_loss < 0.5'])"
+    )
+    assert installed("wl_export_formats", tmp_path, code) == "2 rows in table.md\n"
+    assert (tmp_path / "table.md").read_text().splitlines() == [
         "| sample_id | train_loss |",
         "| --- | --- |",
+        "| a | 0.20000000298023224 |",
+        "| c | 0.4000000059604645 |",
     ]
 
 
