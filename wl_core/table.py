@@ -71,6 +71,11 @@ class TableColumn:
         return len(self.present)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether its cells are there; those of a `LazyColumn` are computed on the first look."""
+        return True
+
+    @property
     def is_coded(self) -> bool:
         """Whether ``values`` are indices into ``categories``."""
         return self.kind in ("text", "list")
