@@ -220,8 +220,8 @@ def _mean_from(y: _Floats, first: _Ints) -> _Floats:
     """The mean of each column from a row of its own on."""
     total: _Floats = np.cumsum(y[::-1], axis=0, dtype=np.float32)
     count = len(y) - first
-    mean: _Floats = total[count - 1, np.arange(y.shape[1])] / np.asarray(count, np.float32)
-    return mean
+    last = total[count - 1, np.arange(y.shape[1])]
+    return np.divide(last, count, dtype=np.float32)
 
 
 def _mean(x: _Floats) -> _Floats:
@@ -262,7 +262,7 @@ def _noise(x: _Floats) -> _Floats:
     """
     if len(x) < 3:
         noise: _Floats = np.abs(x[1] - x[0]) * np.float32(np.sqrt(0.5))
-    return noise
+        return noise
     off = x[:-2] + x[2:]
     off *= np.float32(-0.5)
     off += x[1:-1]
@@ -270,7 +270,7 @@ def _noise(x: _Floats) -> _Floats:
     mean = _mean(off)
     for _ in range(3):
         mean = _mean(np.minimum(off, np.float32(2.5) * mean))
-    noise: _Floats = mean * np.float32(1 / 0.78 / np.sqrt(1.5))
+    noise = mean * np.float32(1 / 0.78 / np.sqrt(1.5))
     return noise
 
 
