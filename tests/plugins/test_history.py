@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +11,22 @@ from wl_core.partitions import fold_frames
 from wl_core.testing import FrameWriter, ProjectionConformance
 from wl_plugins import history
 from wl_plugins.history import History
+from wl_plugins.value_chunks import stable_order
 
 
 class TestConformance(ProjectionConformance):
     projection = History
+
+
+class TestConformanceInSmallChunks(ProjectionConformance):
+    projection = History
+
+    @pytest.fixture(autouse=True, scope="class")
+    def _small(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(history, "CHUNK", 4)
+            patch.setattr(history, "OPEN_LIMIT", 7)
+            yield
 
 
 def test_a_trajectory_comes_in_the_order_of_the_log() -> None:
@@ -93,7 +107,7 @@ _ROWS = st.lists(st.sampled_from((0, 1, 5, 2**20, 2**40, 2**62)), max_size=50)
 def test_the_fast_order_is_the_stable_one(rows: list[int]) -> None:
     numbers = np.asarray(rows, np.int64)
     expected = np.argsort(numbers, kind="stable").tolist()
-    assert history._stable_order(numbers).tolist() == expected
+    assert stable_order(numbers).tolist() == expected
 
 
 def test_all_trajectories_of_a_signal_come_by_row() -> None:

@@ -26,6 +26,7 @@ from wl_core.codec import Frame
 from wl_core.partitions import fold_frames, fold_partitions
 from wl_core.projection import Projection
 from wl_core.testing.streams import streams
+from wl_core.view_files import ViewFiles
 
 T = TypeVar("T")
 
@@ -74,6 +75,28 @@ class ProjectionConformance:
         assert restored.digest() == half.digest()
         restored.fold(EventBatch(frames[cut:]))
         assert restored.digest() == fold_frames(self.projection, frames).digest()
+
+    @_settings
+    @given(st.data())
+    def test_files_beside_its_checkpoints_make_no_difference(self, data: st.DataObject) -> None:
+        frames = data.draw(self.frames())
+        first, second = sorted(data.draw(st.tuples(*[st.integers(0, len(frames))] * 2)))
+        with tempfile.TemporaryDirectory() as directory:
+            half = self._beside(directory, frames[:first])
+            restored = self._beside(directory, [])
+            restored.restore(_saved_and_loaded(half))
+            assert restored.digest() == half.digest()
+            restored.merge(self._beside(directory, frames[first:second]))
+            restored.fold(EventBatch(frames[second:]))
+            assert restored.digest() == fold_frames(self.projection, frames).digest()
+
+    def _beside(self, directory: str, frames: list[Frame]) -> Projection:
+        """A projection that may keep files there and has folded the frames."""
+        view = self.projection()
+        view.attach(ViewFiles(Path(directory), view.name))
+        for frame in frames:
+            view.fold(EventBatch([frame]))
+        return view
 
     @_settings
     @given(st.data())
