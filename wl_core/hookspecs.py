@@ -161,6 +161,30 @@ def wl_columns(run: Run, table: Table) -> Sequence[TableColumn]:
 
 
 @_spec
+def wl_instance_columns(
+    run: Run, table: Table, origin: str | None, sample_id: int | str | None
+) -> Sequence[TableColumn]:
+    """Columns to show beside those of the instances.
+
+    Called whenever ``run.instances()`` builds its table: of all instances, of those of one origin
+    or of those of one sample.
+
+    Args:
+        run: the run, open for reading.
+        table: the ``n`` instances as they are shown without plugins: origin, sample_id,
+            annotation_id, signals. Which rows of the view ``instances`` they are, its
+            ``table_rows(origin, sample_id)`` says.
+        origin: whose instances they are; None for those of all origins.
+        sample_id: whose instances they are; None for those of all samples.
+
+    Returns:
+        `wl_core.table.TableColumn` values of length ``n``, in the rows' order. Users filter and
+        sort by them. A name that the table has already is reported and left out.
+    """
+    raise NotImplementedError
+
+
+@_spec
 def wl_cli_commands() -> Sequence[click.Command]:
     """Commands for the ``wl`` command line.
 

@@ -93,6 +93,16 @@ class InstanceIndex:
             return -1
         return int(self._slots.array[self._start[sample_row] + annotation_id - 1])
 
+    def find_all(self, sample_rows: Rows, annotation_ids: npt.NDArray[Any]) -> Rows:
+        """The row of each instance ``[n]``, -1 where it is unknown; so is a sample row of -1."""
+        found = np.full(len(sample_rows), -1, np.intp)
+        there = np.flatnonzero((sample_rows >= 0) & (sample_rows < len(self._capacity)))
+        samples, ids = sample_rows[there], annotation_ids[there]
+        fits = (ids >= 1) & (ids <= self._capacity[samples])
+        slots = self._start[samples[fits]] + (ids[fits] - 1)
+        found[there[fits]] = self._slots.array[slots]
+        return found
+
     def of_sample(self, sample_row: int) -> Rows:
         """The rows of one sample's instances, by annotation_id."""
         if not 0 <= sample_row < len(self._capacity):

@@ -335,10 +335,12 @@ def projections(plugins: Plugins) -> list[tuple[str, type[Projection]]]:
     return list(found.values())
 
 
-def with_columns(plugins: Plugins, run: Run, table: Table) -> Table:
+def with_columns(
+    plugins: Plugins, run: Run, table: Table, hook: str = "wl_columns", **whose: Any
+) -> Table:
     """The table with the columns of plugins; one that does not fit is the plugin's failure."""
     columns = {column.name: column for column in table}
-    for plugin, column in plugins.collect_named("wl_columns", run=run, table=table):
+    for plugin, column in plugins.collect_named(hook, run=run, table=table, **whose):
         if not isinstance(column, TableColumn):
             problem = f"{column!r} is not a TableColumn"
         elif len(column) != len(table) or len(column.values) != len(table):
@@ -348,7 +350,7 @@ def with_columns(plugins: Plugins, run: Run, table: Table) -> Table:
         else:
             columns[column.name] = column
             continue
-        plugins.fail(plugin, "wl_columns", PluginError(problem))
+        plugins.fail(plugin, hook, PluginError(problem))
     return Table(tuple(columns.values()))
 
 

@@ -228,7 +228,8 @@ class Run:
         if sample_id is not None:
             origin, sample_id = self.find_sample(sample_id, origin)
         table: Table = self.view("instances").table(origin, sample_id)
-        return table
+        whose = {"origin": origin, "sample_id": sample_id}
+        return with_columns(load_plugins(), self, table, "wl_instance_columns", **whose)
 
     def find_sample(self, sample_id: SampleId, origin: str | None = None) -> tuple[str, SampleId]:
         """``(origin, sample_id)`` of a sample; text that names no sample is tried as a number.

@@ -221,18 +221,21 @@ class InstanceView(Projection):
     def _order(self) -> Rows:
         return self.index.order(self.samples.ranks())
 
+    def table_rows(self, origin: str | None = None, sample_id: SampleId | None = None) -> Rows:
+        """The rows of ``index`` that `table` shows for the same arguments, in its order."""
+        if origin is None:
+            return self._order()
+        if sample_id is not None:
+            return self.index.of_sample(self.samples.find(origin, sample_id))
+        order = self._order()
+        return order[self.samples.of_origin(origin)[self.index.sample_rows[order]]]
+
     def table(self, origin: str | None = None, sample_id: SampleId | None = None) -> Table:
         """One row per instance in the canonical order: own columns, categories, then signals.
 
         Only one sample's instances when ``sample_id`` is given; that needs its origin.
         """
-        if origin is None:
-            order = self._order()
-        elif sample_id is None:
-            order = self._order()
-            order = order[self.samples.of_origin(origin)[self.index.sample_rows[order]]]
-        else:
-            order = self.index.of_sample(self.samples.find(origin, sample_id))
+        order = self.table_rows(origin, sample_id)
         size = len(self.index)
         everywhere = np.ones(len(order), np.bool_)
         taken = {*_OWN, *self._facts.signals}

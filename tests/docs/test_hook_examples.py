@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.core.cli_runs import LogWriter, floats, values
+from tests.core.cli_runs import LogWriter, floats, indexes, values
 from tests.core.test_plugins import install
 from wl_core.plugins import Plugins, projections, with_columns
 from wl_core.projection import Projector
@@ -168,6 +168,20 @@ def test_wl_columns(run: Path, tmp_path: Path) -> None:
     )
     printed = json.loads(installed("wl_columns", tmp_path, code))
     assert printed == [{"sample_id": "b", "hard": True}]
+
+
+def test_wl_instance_columns(run: Path, tmp_path: Path) -> None:
+    writer = LogWriter(run)
+    writer.number = 9  # lower ones are in the log
+    found = indexes(0, 0), indexes(1, 2), floats(0.05, 0.75)
+    writer.frame(2, ("instance_values", "train_dice", "train_loader", True, ["a"], *found))
+    writer.close()
+    code = (
+        "from wl_core.cli import main;"
+        "main(['instances', 'a', '--columns', 'annotation_id,missed', '--json'])"
+    )
+    printed = json.loads(installed("wl_instance_columns", tmp_path, code))
+    assert printed == [{"annotation_id": 1, "missed": True}, {"annotation_id": 2, "missed": False}]
 
 
 def test_wl_cli_commands(run: Path, tmp_path: Path) -> None:

@@ -6,12 +6,25 @@
         logits = model(images)
         dynamics.watch(logits, labels, batch_ids=ids)
 
-`watch` measures (`measures`: the formulas on logits) and records; the view ``dynamics``
+`watching` measures (`measures`: the formulas on logits) and records; the view ``dynamics``
 (`dynamics_view`) folds what was recorded into one score of each method for each row; `methods` has
-the same scores as functions of whole trajectories, for notebooks.
+the same scores as functions of whole trajectories, for notebooks. `plugin` has the hooks.
 """
 
-from wl_plugins.dynamics.dynamics_view import DynamicsView
-from wl_plugins.dynamics.watching import watch
+from __future__ import annotations
 
-__all__ = ["DynamicsView", "watch"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wl_plugins.dynamics.watching import watch as watch
+
+__all__ = ["watch"]
+
+
+def __getattr__(name: str) -> Any:
+    # Only who trains needs it: every `wl` command imports this package for its hooks.
+    if name == "watch":
+        from wl_plugins.dynamics.watching import watch
+
+        return watch
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has watch")
