@@ -43,6 +43,7 @@ BUILTIN_PLUGINS = (
     "wl_plugins.hyperparameter_view",
     "wl_plugins.images",
     "wl_plugins.export",
+    "wl_plugins.slices",
     "wl_plugins.demo.command",
     "tui.plugin",
 )
