@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from wl_core.guards import guard_testing_context as guard_testing_context
     from wl_core.guards import guard_training_context as guard_training_context
     from wl_core.hookspecs import hookimpl as hookimpl
+    from wl_core.joined import instances_with_samples as instances_with_samples
     from wl_core.model_signals import save_model_signals as save_model_signals
     from wl_core.model_signals import track_model_signals as track_model_signals
     from wl_core.query import query_instance_history as query_instance_history
@@ -66,6 +67,9 @@ if TYPE_CHECKING:
     from wl_core.signal_context import BatchSignalContext as BatchSignalContext
     from wl_core.signal_context import SignalContext as SignalContext
     from wl_core.signals import signal as signal
+    from wl_core.slice_finding import find_slices as find_slices
+    from wl_core.slices import cross_tab as cross_tab
+    from wl_core.slices import slice_by as slice_by
     from wl_core.static import compute_signals as compute_signals
     from wl_core.table import Table as Table
     from wl_core.undoing import Decision as Decision
@@ -92,16 +96,19 @@ _WHERE = {
     "checkpoint": "checkpointing",
     "clear_all": "seeding",
     "compute_signals": "static",
+    "cross_tab": "slices",
     "discard_samples": "curation",
     "eval_fn": "evaluation",
     "evaluate": "evaluation",
     "find_run": "directory",
+    "find_slices": "slice_finding",
     "finish": "session",
     "get_discarded_samples": "curation",
     "get_samples_by_tag": "curation",
     "guard_testing_context": "guards",
     "guard_training_context": "guards",
     "hookimpl": "hookspecs",
+    "instances_with_samples": "joined",
     "keep_serving": "serving",
     "list_runs": "directory",
     "model_age": "checkpointing",
@@ -124,6 +131,7 @@ _WHERE = {
     "set_hyperparameters": "watch.hyperparameters",
     "set_categorical_tag": "curation",
     "signal": "signals",
+    "slice_by": "slices",
     "start_run": "session",
     "start_training": "control",
     "step": "control",
