@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wl_core.cli_options import json_option, opened, root_option, run_option, why_option
+from wl_core.cli_options import (
+    at_step_option,
+    json_option,
+    opened,
+    root_option,
+    run_option,
+    why_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,6 +245,7 @@ def _say_turned(reader: Run, did: str, verb: str, position: int, found: Sequence
 @click.option("--instance", type=click.IntRange(min=1), help="Of this instance alone.")
 @run_option
 @root_option
+@at_step_option
 @json_option
 def history_of(
     sample: str,
@@ -245,6 +253,7 @@ def history_of(
     instance: int | None,
     run: str | None,
     root: Path,
+    at_step: int | None,
     as_json: bool,
 ) -> None:
     """List every decision on a sample and on its instances, also those that were undone.
@@ -259,9 +268,11 @@ def history_of(
     from wl_core.undoing import History
 
     names = ("position", "step", "time", "who", "what", "why", "undone")
-    with opened(run, root) as reader:
+    with opened(run, root, at_step) as reader:
         found = reader.find_sample(sample, origin)
-        history = History(reader.log.decisions()).of_sample(*found, instance)
+        end = reader.end
+        decisions = (frame for frame in reader.log.decisions() if frame.position < end)
+        history = History(decisions).of_sample(*found, instance)
     rows: list[tuple[Any, ...]] = [
         (one.position, one.step, one.time, one.who, one.what, one.why, one.undone)
         for one in history

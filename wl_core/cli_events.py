@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wl_core.cli_options import json_option, opened, run_options
+from wl_core.cli_options import at_step_option, json_option, opened, run_options
 from wl_core.errors import UnknownNameError, nearest
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _LAST = 10
     help=f"Begin at this position; 0, or the last {_LAST} events with --follow, by default.",
 )
 @click.option("--limit", type=click.IntRange(min=0), help="Stop after so many events.")
+@at_step_option
 @json_option
 def events(
     run: str | None,
@@ -39,6 +40,7 @@ def events(
     kinds: tuple[str, ...],
     start: int | None,
     limit: int | None,
+    at_step: int | None,
     as_json: bool,
 ) -> int:
     """Print the events of a run, in the order of its log.
@@ -51,7 +53,9 @@ def events(
       wl events --kind hyperparameters
       wl events --follow --kind values --json | jq -c '[.step, .data.signal]'
     """
-    with opened(run, root) as reader:
+    if follow and at_step is not None:
+        raise click.UsageError("the past has no end to --follow", click.get_current_context())
+    with opened(run, root, at_step) as reader:
         _check_kinds(reader, kinds)
         if start is None:
             start = max(0, reader.log.next_position - _LAST) if follow else 0
@@ -69,7 +73,7 @@ def _check_kinds(reader: Run, kinds: tuple[str, ...]) -> None:
 
 
 def _frames(reader: Run, start: int, follow: bool) -> Iterable[Frame | DamagedFrame]:
-    return reader.log.follow(start) if follow else reader.log.frames(start)
+    return reader.log.follow(start) if follow else reader.log.frames(start, reader.end)
 
 
 def _chosen(

@@ -66,7 +66,8 @@ def replay(run: str | None, root: Path, verify: bool, at_step: int | None, as_js
     The rebuilt views replace the stored ones; the log is only read.
 
     With --verify nothing is replaced: the stored views, brought up to date, and a second fold in
-    small bites must give the same digests, else the exit status is 1.
+    small bites must give the same digests, else the exit status is 1. With --at-step as well, it is
+    the milestones of the past that are verified: what `wl samples --at-step` goes on from.
 
     \b
     Example:
@@ -85,9 +86,7 @@ def replay(run: str | None, root: Path, verify: bool, at_step: int | None, as_js
         names = ["view", "digest"]
         same = True
         if verify:
-            others = [_in_small_bites(source, at_step)]
-            if at_step is None:
-                others.append(_from_checkpoints(source, stored))
+            others = [_in_small_bites(source, at_step), _from_stored(source, stored, at_step)]
             agree = [all(other.get(name) == digest for other in others) for name, digest in rows]
             rows = [
                 [*row, "same" if one else "DIFFERENT"] for row, one in zip(rows, agree, strict=True)
@@ -100,12 +99,17 @@ def replay(run: str | None, root: Path, verify: bool, at_step: int | None, as_js
 
 
 def _projector(
-    source: _LogAsOfNow, checkpoints: Checkpoints | None, last_step: int | None
+    source: _LogAsOfNow,
+    checkpoints: Checkpoints | None,
+    last_step: int | None,
+    *,
+    milestones: bool = True,
 ) -> Projector:
     from wl_core.plugins import load_plugins, projections
     from wl_core.projection import Projector
 
-    return Projector(projections(load_plugins()), source, checkpoints, last_step=last_step)
+    kinds = projections(load_plugins())
+    return Projector(kinds, source, checkpoints, last_step=last_step, milestones=milestones)
 
 
 def _rebuilt(
@@ -127,8 +131,9 @@ def _in_small_bites(source: _LogAsOfNow, last_step: int | None) -> dict[str, str
     return projector.digests()
 
 
-def _from_checkpoints(source: _LogAsOfNow, stored: Checkpoints) -> dict[str, str]:
-    projector = _projector(source, stored, None)
+def _from_stored(source: _LogAsOfNow, stored: Checkpoints, last_step: int | None) -> dict[str, str]:
+    """What readers see, who go on from the stored views."""
+    projector = _projector(source, stored, last_step, milestones=False)
     projector.restore()
     projector.catch_up()
     return projector.digests()

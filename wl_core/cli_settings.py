@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wl_core.cli_options import json_option, opened, root_option, run_option, why_option
+from wl_core.cli_options import (
+    at_step_option,
+    json_option,
+    opened,
+    root_option,
+    run_option,
+    why_option,
+)
 
 if TYPE_CHECKING:
     from wl_core.run import Run
@@ -24,9 +31,15 @@ _SECONDS = 2.0
 @run_option
 @root_option
 @why_option
+@at_step_option
 @json_option
 def set_command(
-    assignments: tuple[str, ...], run: str | None, root: Path, why: str, as_json: bool
+    assignments: tuple[str, ...],
+    run: str | None,
+    root: Path,
+    why: str,
+    at_step: int | None,
+    as_json: bool,
 ) -> None:
     """Set hyperparameters of a run, which its training obeys at its next guard.
 
@@ -43,7 +56,11 @@ def set_command(
       wl set optimizer.lr=1e-4 --why "the loss jumps"
       wl set batch_size=16 augment=false --run baseline
     """
-    with opened(run, root) as reader:
+    if assignments and at_step is not None:
+        raise click.UsageError(
+            "the past cannot be changed: --at-step is for the list", click.get_current_context()
+        )
+    with opened(run, root, at_step) as reader:
         if assignments:
             _set(reader, assignments, why)
         else:

@@ -231,9 +231,9 @@ class EventLog:
             if isinstance(found, Frame):
                 yield found
 
-    def last_frame(self) -> Frame | None:
-        """The newest frame that can be read, None when there is none."""
-        position: int | None = self.next_position
+    def last_frame(self, stop: int | None = None) -> Frame | None:
+        """The newest frame (before ``stop``) that can be read, None when there is none."""
+        position: int | None = self.next_position if stop is None else stop
         while position is not None:
             position = self._before(position)
             if position is not None:

@@ -117,7 +117,7 @@ class _Held:
     parked: Parked | None = field(default=None)
     views: Path | None = None  # the directory of the checkpoints
     files: ViewFiles | None = None
-    saved: int = 0  # the position of its checkpoint
+    saved: int = 0  # the weight at its checkpoint
 
     def __post_init__(self) -> None:
         if self.views is not None:
@@ -126,7 +126,7 @@ class _Held:
 
     def reset(self) -> None:
         self.projection, self.position, self.parked = type(self.projection)(), 0, None
-        self.last_step, self.weight = -1, 0
+        self.last_step, self.weight, self.saved = -1, 0, 0
         self.__post_init__()
 
     @property
@@ -168,8 +168,8 @@ class _Held:
         except FileNotFoundError:
             self.reset()
             return False
-        self.position = self.saved = found.position
-        self.last_step, self.weight = found.last_step, found.weight
+        self.position, self.last_step = found.position, found.last_step
+        self.weight = self.saved = found.weight
         return True
 
 
@@ -249,8 +249,8 @@ class Projector:
 
     @property
     def unsaved(self) -> int:
-        """How many events the view that is furthest from its checkpoint has folded since."""
-        return max((held.position - held.saved for held in self._healthy()), default=0)
+        """What the view that is furthest from its checkpoint has folded since, as a weight."""
+        return max((held.weight - held.saved for held in self._healthy()), default=0)
 
     def view(self, name: str) -> Projection:
         """The projection of that name.
@@ -407,7 +407,7 @@ class Projector:
             for held in keeping:
                 held.collect(self._checkpoints)
         for held in self._healthy():
-            held.saved = held.position
+            held.saved = held.weight
         return done
 
     def restore(self) -> list[str]:

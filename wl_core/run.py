@@ -36,7 +36,7 @@ from wl_core.events import Catalogue
 from wl_core.log import EventLog
 from wl_core.plugins import load_plugins, projections, with_columns
 from wl_core.projection import Parked, Projector
-from wl_core.status import RunStatus, status_of
+from wl_core.status import RunStatus, status_of, status_then
 from wl_core.table import Table
 from wl_core.tail import Entry, tail_paths
 
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Parked", "Run", "RunStatus", "find_run", "list_runs", "open_run"]
 
-# A checkpoint is worth its writing once so many events were folded since the last one.
-_CHECKPOINT_EVENTS = 20_000
+# A checkpoint is worth its writing once so much was folded since the last, as `EventBatch.weight`.
+_CHECKPOINT_WEIGHT = 8 << 20
 
 
 def open_run(path: Path | str) -> Run:
@@ -134,7 +134,12 @@ class Run:
         """Training, paused, finished, failed or crashed, at this moment.
 
         If the training died since the run was opened, what it left behind is brought into the log.
+        In the past it is what the run had said of itself by then; that it was killed, nobody said.
         """
+        if self.last_step is not None:
+            stop = self.end
+            age = min(self.log.model_age, 1 + min(self.last_step, self._projector.last_step))
+            return status_then(self.log, stop, age)
         found = status_of(self.directory, self.log)
         if found.state == "crashed" and not self._took_over:
             self._took_over = True
@@ -146,6 +151,14 @@ class Run:
     def position(self) -> int:
         """How many events the views hold."""
         return self._projector.position
+
+    @property
+    def end(self) -> int:
+        """The position after the last event of this run: the log's end, or where the past ends."""
+        if self.last_step is None:
+            return self.log.next_position
+        self.refresh()
+        return self.position
 
     @property
     def parked(self) -> list[Parked]:
@@ -371,7 +384,7 @@ class Run:
 
     def close(self) -> None:
         """Gives everything back; saves a checkpoint first when that spares the next reader time."""
-        if self._projector.unsaved >= _CHECKPOINT_EVENTS:
+        if self._projector.unsaved >= _CHECKPOINT_WEIGHT:
             self._projector.checkpoint()
         self.log.close()
         if self._arrays is not None:

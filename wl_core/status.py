@@ -51,14 +51,29 @@ def status_of(directory: RunDirectory, log: EventLog) -> RunStatus:
     return RunStatus(state, log.model_age, pid, host, 0.0 if last is None else last.time, detail)
 
 
-def _last_said(log: EventLog) -> tuple[tuple[int, WireEvent] | None, WireEvent | None]:
+def status_then(log: EventLog, stop: int, age: int) -> RunStatus:
+    """How a run was when its log ended at that position and its model was of that age.
+
+    It trained unless it had said otherwise: when a process was killed is in no log.
+    """
+    last = log.last_frame(stop)
+    said, began = _last_said(log, stop)
+    pid, host = (None, "") if began is None else (began[3], began[4])
+    over = said is not None and said[1][0] in ("run_finished", "branched")
+    state, detail = _ended(said, pid) if over else _living(log, said, stop)
+    return RunStatus(state, age, pid, host, 0.0 if last is None else last.time, detail)
+
+
+def _last_said(
+    log: EventLog, stop: int | None = None
+) -> tuple[tuple[int, WireEvent] | None, WireEvent | None]:
     """What the run said last of itself, with the position; and how its last process began.
 
     An evaluation that is over says nothing: the run is as it was before.
     """
     said: tuple[int, WireEvent] | None = None
     evaluated = False
-    for position, event in _life(log):
+    for position, event in _life(log, stop):
         if event[0] == "run_started":
             return said, event
         if event[0] == "evaluation_finished":
@@ -70,9 +85,11 @@ def _last_said(log: EventLog) -> tuple[tuple[int, WireEvent] | None, WireEvent |
     return said, None
 
 
-def _life(log: EventLog) -> Iterator[tuple[int, WireEvent]]:
-    """The events that are landmarks, the newest first."""
+def _life(log: EventLog, stop: int | None) -> Iterator[tuple[int, WireEvent]]:
+    """The events that are landmarks, the newest first; those before ``stop``."""
     for frame in log.landmarks():
+        if stop is not None and frame.position >= stop:
+            continue
         for offset in range(len(frame.events) - 1, -1, -1):
             if frame.events[offset][0] in _SPEAKING:
                 yield frame.position + offset, frame.events[offset]
@@ -91,27 +108,29 @@ _SPEAKING = frozenset(
 )
 
 
-def _living(log: EventLog, said: tuple[int, WireEvent] | None) -> tuple[State, str]:
+def _living(
+    log: EventLog, said: tuple[int, WireEvent] | None, stop: int | None = None
+) -> tuple[State, str]:
     if said is not None:
         position, event = said
         if event[0] == "paused":
             by = said_by(event[2], event[3])
             return "paused", f"waits for resume{by and ', paused '}{by}"
         if event[0] == "evaluation_started":
-            return "evaluating", _progress(log, position, event)
+            return "evaluating", _progress(log, position, event, stop)
     return "training", ""
 
 
-def _progress(log: EventLog, position: int, event: WireEvent) -> str:
+def _progress(log: EventLog, position: int, event: WireEvent, stop: int | None) -> str:
     """``test_loader (hard): 120 of 400 samples``"""
     origin, tag, samples = event[2:5]
     of = f" of {samples}" if samples >= 0 else ""
-    return f"{origin}{f' ({tag})' if tag else ''}: {_done(log, position)}{of} samples"
+    return f"{origin}{f' ({tag})' if tag else ''}: {_done(log, position, stop)}{of} samples"
 
 
-def _done(log: EventLog, since: int) -> int:
+def _done(log: EventLog, since: int, stop: int | None) -> int:
     """How many samples the evaluation that began there has done, as it told last."""
-    end = log.next_position
+    end = log.next_position if stop is None else stop
     for window in _WINDOWS:
         start = max(since, end - window)
         told = [
