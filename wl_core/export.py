@@ -19,7 +19,7 @@ import numpy as np
 from wl_core.arrow import joined, to_pandas
 from wl_core.cli_progress import progress_bar
 from wl_core.errors import UsageError, WlError, nearest
-from wl_core.long_form import Keys, LongForm, matching
+from wl_core.long_form import PART, Keys, LongForm, matching
 from wl_core.plugins import load_plugins
 from wl_core.query import AnyRun, known_signal, reading
 from wl_core.run import Run
@@ -27,8 +27,6 @@ from wl_core.table import Table, TableColumn
 
 Exporter: TypeAlias = Callable[[Iterator[Table], Path], None]
 Destination: TypeAlias = Literal["pandas", "arrow"]
-
-PART = 1 << 17  # rows: large enough for a row group, small enough for a list of texts a column
 
 
 @overload
@@ -104,14 +102,26 @@ def write_dataframe(
     target = _target(path, format, to)
     with reading(run, at_step) as reader:
         table = reader.instances() if instances else reader.samples()
-    table = table.take(matching(table, where))
+        table = _chosen(table, where, columns, sort, descending)
+        return target(_parts(table))  # here, since some columns are computed when they are read
+
+
+def _chosen(
+    table: Table,
+    where: str | None,
+    columns: Sequence[str] | None,
+    sort: str | None,
+    descending: bool,
+) -> Table:
+    if where is not None:
+        table = table.take(matching(table, where))
     if sort is not None:
         table = table.take(table.column(sort).order(descending=descending))
     elif descending:
         raise UsageError("descending=True needs sort=, the column to sort by")
-    if columns is not None:
-        table = Table(tuple(table.column(name) for name in columns))
-    return target(_parts(table))
+    if columns is None:
+        return table
+    return Table(tuple(table.column(name) for name in columns))
 
 
 def _parts(table: Table) -> Iterator[tuple[float, Table]]:
@@ -206,10 +216,8 @@ def _history_parts(
     asked = [(code, level) for code in range(len(names)) for level in levels]
     for number, (code, level) in enumerate(asked):
         values = LongForm(history, names[code], keys, instances=level)
-        total, done = max(1, int(values.counts.sum())), 0
-        for table in values.tables(PART):
-            done += len(table)
-            yield (number + done / total) / len(asked), _named(table, tuple(names), code)
+        for done, table in values.tables():
+            yield (number + done) / len(asked), _named(table, tuple(names), code)
 
 
 def _named(table: Table, names: tuple[str, ...], code: int) -> Table:

@@ -63,8 +63,7 @@ def query_signal_history(
         history = reader.view("history")
         name = known_signal(reader, signal)
         keys = None if where is None else Keys.matching(reader, where, instances=instances)
-        values = LongForm(history, name, keys, instances=instances)
-        return values.table(0, len(values))
+        return LongForm(history, name, keys, instances=instances).whole()
 
 
 def query_sample_history(
