@@ -14,6 +14,7 @@ from wl_core.codec import SampleId
 from wl_core.decide import Chosen, by_origin
 from wl_core.errors import UnknownNameError
 from wl_core.filters import Filter
+from wl_core.joined import instances_with_samples
 
 if TYPE_CHECKING:
     from wl_core.run import Run
@@ -51,6 +52,7 @@ def matching(
 ) -> list[Chosen]:
     """What the filter matches: samples, or ``instances``, of one origin if it is given.
 
+    A filter of instances may speak of their samples too, see `instances_with_samples`.
     With ``instance``, that one of each of the samples that have it.
 
     Raises:
@@ -58,7 +60,8 @@ def matching(
     """
     asked = Filter.parse(where)
     view = run.view("instances" if instances else "samples")
-    places = np.flatnonzero(asked.mask(run.instances() if instances else run.samples()))
+    rows = instances_with_samples(run) if instances else run.samples()
+    places = np.flatnonzero(asked.mask(rows))
     found: list[Owner] = view.owners(places)
     if origin is not None:
         found = [one for one in found if one[0] == origin]

@@ -128,17 +128,24 @@ def samples(run: str | None, root: Path, at_step: int | None, as_json: bool, **a
 
 
 @click.command()
-@click.argument("sample")
+@click.argument("sample", required=False)
 @run_options
 @click.option("--origin", help="The loader of the sample, where several have one of that id.")
+@click.option(
+    "--all",
+    "of_all",
+    is_flag=True,
+    help="The instances of all samples, with their samples' columns.",
+)
 @at_step_option
 @_table_options
 @json_option
 def instances(
-    sample: str,
+    sample: str | None,
     run: str | None,
     root: Path,
     origin: str | None,
+    of_all: bool,
     at_step: int | None,
     as_json: bool,
     **asked: Any,
@@ -146,15 +153,39 @@ def instances(
     """Print one row per instance of a sample.
 
     SAMPLE is the data set's own id, as `wl samples` prints it; a number that is no text id is
-    taken as a number.
+    taken as a number. With --all there is no SAMPLE, and RUN is what stands alone; what is known
+    of an instance's sample is beside it, and filters may ask for it.
 
     \b
-    Example:
+    Examples:
       wl instances tile-07 --sort train_dice/instance --columns annotation_id,train_dice/instance
+      wl instances --all --where "weather == 'rainy' and train_dice/instance < 0.5"
     """
-    with opened(run, root, at_step) as reader:
+    if of_all and run is not None:
+        raise _usage("--all takes no SAMPLE: it prints the instances of every one")
+    if not of_all and sample is None:
+        raise _usage("SAMPLE is missing: a sample's id, or --all for every sample")
+    with opened(sample if of_all else run, root, at_step) as reader:
         reader.refresh()
-        _print_asked(reader.instances(sample, origin), as_json, **asked)
+        table = _all_instances(reader, origin) if of_all else reader.instances(sample, origin)
+        _print_asked(table, as_json, **asked)
+
+
+def _usage(message: str) -> click.UsageError:
+    return click.UsageError(message, click.get_current_context())
+
+
+def _all_instances(run: Run, origin: str | None) -> Table:
+    import numpy as np
+
+    from wl_core.joined import instances_with_samples
+
+    table = instances_with_samples(run)
+    if origin is None:
+        return table
+    column = table.column("origin")
+    known = column.categories.index(origin) if origin in column.categories else -1
+    return table.take(np.flatnonzero(column.values == known))
 
 
 def _print_asked(
@@ -183,7 +214,7 @@ def _print_asked(
         table = table.take(table.column(sort).order(descending=descending))
         first.append(table.column(sort).name)
     elif descending:
-        raise click.UsageError("--desc needs --sort COLUMN", click.get_current_context())
+        raise _usage("--desc needs --sort COLUMN")
     if limit is not None:
         table = table.take(np.arange(min(limit, len(table))))
     if columns is not None:
