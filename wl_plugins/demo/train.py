@@ -206,11 +206,15 @@ def make_seg_signals(split: str) -> Signals:
 
 
 def custom_signals() -> None:
-    """Registers two signals of our own; call it before `wl.serve()`."""
+    """Registers three signals of our own; call it before `wl.serve()`."""
 
     @wl.signal(name="bright_pixels")  # static: from the image alone
     def compute_bright_pixels(ctx: wl.SignalContext) -> int:
         return int((ctx.image > BRIGHT).sum())
+
+    @wl.signal(name="class", level="instance")  # static: of each mask, which is drawn in its class
+    def compute_class(ctx: wl.SignalContext) -> int:
+        return int(ctx.target.max())
 
     @wl.signal(name="bright_weighted_loss", subscribe_to="train_bce/sample")  # dynamic
     def compute_bright_weighted_loss(ctx: wl.SignalContext) -> float | None:
