@@ -34,9 +34,9 @@ from wl_plugins.value_chunks import (
     narrow_values,
     opened,
     sealed,
-    stable_order,
+    sorted_stably,
 )
-from wl_plugins.value_merge import RANGE, joined, merged
+from wl_plugins.value_merge import RANGE, in_ranges, whole
 
 # A chunk of a series has about so many values, and all series together have no more than so many
 # in memory: 24 bytes each.
@@ -248,8 +248,8 @@ class History(Projection):
         for low in range(0, len(ranks), width):
             found = [_ranked(part, ranks, low, low + width) for part in parts]
             keys, steps, values = map(np.concatenate, zip(*found, strict=True))
-            order = stable_order(keys)
-            yield keys[order], steps[order], values[order]
+            keys, order = sorted_stably(keys)
+            yield keys, steps[order], values[order]
 
     # -- reading -----------------------------------------------------------
 
@@ -262,14 +262,13 @@ class History(Projection):
 
         Takes 16 bytes a value; `ranges` gives them piece by piece.
         """
-        series = self._find(signal, instances)
-        return joined(merged(series.parts()), len(series))
+        return whole(self._find(signal, instances).parts())
 
     def ranges(
         self, signal: str, *, instances: bool = False, size: int = RANGE
     ) -> Iterator[Trajectories]:
         """What `trajectories` gives, in pieces of whole rows with about ``size`` values."""
-        return merged(self._find(signal, instances).parts(), size)
+        return in_ranges(self._find(signal, instances).parts(), size)
 
     def history(
         self, signal: str, origin: str, sample_id: SampleId, annotation_id: int = 0

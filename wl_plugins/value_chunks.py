@@ -119,8 +119,8 @@ def sealed(
     keys: npt.NDArray[np.int64], steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
 ) -> Chunk:
     """A chunk in memory of values in the order of the log, whose keys have `OPEN_BITS`."""
-    order = stable_order(keys)
-    bits, narrow = _narrow_keys(keys[order])
+    in_order, order = sorted_stably(keys)
+    bits, narrow = _narrow_keys(in_order)
     return Chunk(
         bits,
         narrow,
@@ -154,21 +154,23 @@ def narrow_values(values: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
     return narrow if same else values
 
 
-def stable_order(rows: npt.NDArray[np.int64]) -> Rows:
-    """What ``np.argsort(rows, kind="stable")`` gives, several times faster where that is possible.
+def sorted_stably(keys: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Rows]:
+    """The integers sorted, and what ``np.argsort(keys, kind="stable")`` gives, in a fraction of it.
 
-    numpy sorts plain integers much faster than it sorts indexes by them, so where both fit into
-    63 bits, row and place are sorted as one integer.
+    numpy sorts plain integers much faster than it sorts indexes by them, so key and place are
+    sorted as one integer: of 32 bits where both fit into that, which is twice as fast again.
     """
-    place_bits = len(rows).bit_length()
-    low = int(rows.min()) if len(rows) else 0
-    span = int(rows.max()) - low if len(rows) else 0
-    if span.bit_length() + place_bits > 63:
-        return np.argsort(rows, kind="stable")
-    # Half as wide is twice as fast.
-    narrow: type[Any] = np.uint32 if span.bit_length() + place_bits <= 32 else np.int64
-    keys = np.left_shift(rows - low, place_bits, dtype=np.int64).astype(narrow)
-    keys = np.bitwise_or(keys, np.arange(len(rows), dtype=narrow))
-    keys.sort()
-    order: Rows = np.bitwise_and(keys, narrow((1 << place_bits) - 1)).astype(np.intp)
-    return order
+    place_bits = len(keys).bit_length()
+    low = int(keys.min()) if len(keys) else 0
+    key_bits = (int(keys.max()) - low if len(keys) else 0).bit_length()
+    if key_bits + place_bits > 63:
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+    narrow: type[Any] = np.uint32 if key_bits + place_bits <= 32 else np.int64
+    both = (keys - keys.dtype.type(low)).astype(narrow, copy=False)
+    np.left_shift(both, narrow(place_bits), out=both)
+    np.bitwise_or(both, np.arange(len(keys), dtype=narrow), out=both)
+    both.sort()
+    order = np.bitwise_and(both, narrow((1 << place_bits) - 1)).astype(np.intp)
+    np.right_shift(both, narrow(place_bits), out=both)
+    return both.astype(keys.dtype, copy=False) + keys.dtype.type(low), order

@@ -1,7 +1,8 @@
-"""A signal's chunks put together: all values by row, some hundred thousand at a time.
+"""A signal's chunks put together: all values by row, in ranges of rows or at once.
 
 The chunks are sorted already, but numpy has no merge. So the rows are cut into ranges whose values
 fit into the CPU's cache, and each range is gathered from all chunks and sorted there.
+`tests/benchmarks/bench_history.py` measures this file.
 """
 
 from __future__ import annotations
@@ -14,33 +15,70 @@ import numpy as np
 import numpy.typing as npt
 
 from wl_core.trajectories import Trajectories
-from wl_plugins.value_chunks import STRIDE, Chunk, stable_order
+from wl_plugins.value_chunks import STRIDE, Chunk, sorted_stably
 
 # About so many values at a time; a single row may have more.
-RANGE = 1 << 18
+RANGE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Cut:
-    """Where each range of rows begins in a chunk ``[ranges + 1]``."""
+class _Piece:
+    """All values of some rows: row ``r`` begins at ``starts[r]``; dtypes are of the chunks."""
 
-    chunk: Chunk
-    at: list[int]
+    keys: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.intp]
+    steps: npt.NDArray[Any]
+    values: npt.NDArray[Any]
 
 
-def merged(chunks: Sequence[Chunk], size: int = RANGE) -> Iterator[Trajectories]:
+def in_ranges(chunks: Sequence[Chunk], size: int) -> Iterator[Trajectories]:
     """All values by row, in ranges of rows of about ``size`` values.
 
     Values of one row stand in the order of the chunks, and within a chunk as they stand there.
     """
-    chunks = [chunk for chunk in chunks if len(chunk)]
+    bits = _bits(chunks)
+    for piece in _pieces(chunks, bits, size):
+        yield Trajectories(
+            piece.keys >> bits,
+            piece.keys & ((1 << bits) - 1),
+            np.append(piece.starts, len(piece.values)),
+            piece.steps.astype(np.int64, copy=False),
+            piece.values.astype(np.float64, copy=False),
+        )
+
+
+def whole(chunks: Sequence[Chunk]) -> Trajectories:
+    """All values by row; see `in_ranges`."""
+    bits, count, at = _bits(chunks), sum(map(len, chunks)), 0
+    steps, values = np.empty(count, np.int64), np.empty(count, np.float64)
+    keys, starts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for piece in _pieces(chunks, bits, RANGE):
+        stop = at + len(piece.values)
+        steps[at:stop], values[at:stop] = piece.steps, piece.values
+        keys.append(piece.keys)
+        starts.append(piece.starts + at)
+        at = stop
+    rows = np.concatenate(keys)
+    offsets = np.concatenate([*starts, [count]], dtype=np.int64)
+    return Trajectories(rows >> bits, rows & ((1 << bits) - 1), offsets, steps, values)
+
+
+def _bits(chunks: Sequence[Chunk]) -> int:
+    return max((chunk.bits for chunk in chunks), default=0)
+
+
+def _pieces(chunks: Sequence[Chunk], bits: int, size: int) -> Iterator[_Piece]:
     if not chunks:
         return
-    bits = max(chunk.bits for chunk in chunks)
     edges = _edges(chunks, size)
-    cuts = [_Cut(chunk, _places(chunk, edges)) for chunk in chunks]
+    places = [_places(chunk, edges) for chunk in chunks]
     for number in range(len(edges)):
-        yield _range(cuts, number, bits)
+        parts = [
+            (chunk, slice(at[number], at[number + 1]))
+            for chunk, at in zip(chunks, places, strict=True)
+            if at[number] < at[number + 1]
+        ]
+        yield _piece(parts, bits)
 
 
 def _edges(chunks: Sequence[Chunk], size: int) -> npt.NDArray[np.int64]:
@@ -51,6 +89,7 @@ def _edges(chunks: Sequence[Chunk], size: int) -> npt.NDArray[np.int64]:
 
 
 def _places(chunk: Chunk, edges: npt.NDArray[np.int64]) -> list[int]:
+    """Where each range begins in a chunk, and where the last one ends ``[ranges + 1]``."""
     keys = edges << chunk.bits
     limit = int(np.iinfo(chunk.keys.dtype).max)
     at = chunk.keys.searchsorted(np.minimum(keys, limit).astype(chunk.keys.dtype))
@@ -58,26 +97,15 @@ def _places(chunk: Chunk, edges: npt.NDArray[np.int64]) -> list[int]:
     return [*at.tolist(), len(chunk)]
 
 
-def _range(cuts: Sequence[_Cut], number: int, bits: int) -> Trajectories:
-    parts = [
-        (cut.chunk, slice(cut.at[number], cut.at[number + 1]))
-        for cut in cuts
-        if cut.at[number] < cut.at[number + 1]
-    ]
-    keys = np.concatenate([_keys(chunk, part, bits) for chunk, part in parts]).astype(np.int64)
+def _piece(parts: Sequence[tuple[Chunk, slice]], bits: int) -> _Piece:
+    keys = np.concatenate([_keys(chunk, part, bits) for chunk, part in parts])
     steps = np.concatenate([chunk.steps[part] for chunk, part in parts])
     values = np.concatenate([chunk.values[part] for chunk, part in parts])
-    order = stable_order(keys)
-    keys = keys[order]
-    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-    rows = keys[starts]
-    return Trajectories(
-        rows >> bits,
-        rows & ((1 << bits) - 1),
-        np.append(starts, len(keys)),
-        steps[order].astype(np.int64, copy=False),
-        values[order].astype(np.float64, copy=False),
-    )
+    keys, order = sorted_stably(keys)
+    is_first = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
+    starts = np.flatnonzero(is_first)
+    return _Piece(keys[starts].astype(np.int64), starts, steps[order], values[order])
 
 
 def _keys(chunk: Chunk, part: slice, bits: int) -> npt.NDArray[Any]:
@@ -88,19 +116,3 @@ def _keys(chunk: Chunk, part: slice, bits: int) -> npt.NDArray[Any]:
     wide = keys.astype(np.int64)
     rows, ids = wide >> chunk.bits, wide & ((1 << chunk.bits) - 1)
     return (rows << bits) | ids
-
-
-def joined(ranges: Iterator[Trajectories], values: int) -> Trajectories:
-    """Ranges that follow each other as one; they hold that many values."""
-    steps, numbers = np.empty(values, np.int64), np.empty(values, np.float64)
-    rows, ids, counts = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.zeros(1, np.int64)]
-    at = 0
-    for one in ranges:
-        stop = at + len(one.values)
-        steps[at:stop], numbers[at:stop] = one.steps, one.values
-        rows.append(one.sample_rows)
-        ids.append(one.annotation_ids)
-        counts.append(one.counts)
-        at = stop
-    offsets = np.cumsum(np.concatenate(counts))
-    return Trajectories(np.concatenate(rows), np.concatenate(ids), offsets, steps, numbers)
