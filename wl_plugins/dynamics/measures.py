@@ -43,15 +43,15 @@ def measures(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         at = targets.unsqueeze(1)
         log_p = z.log_softmax(1)
         of_label = log_p.gather(1, at)
-        # The greatest of the others; log-softmax differs from the logits by a constant alone.
-        margin = of_label - log_p.scatter(1, at, -torch.inf).amax(1, keepdim=True)
+        of_best_other = log_p.scatter(1, at, -torch.inf).amax(1, keepdim=True)
         p = log_p.exp()
         p_true = of_label.exp()
         error = p.scatter(1, at, p_true - 1)
         return {
             "p_true": p_true.squeeze(1),
-            "margin": margin.squeeze(1),
-            "probability_margin": (p_true - (of_label - margin).exp()).squeeze(1),
+            # Log-softmax differs from the logits by a constant, which their difference does not.
+            "margin": (of_label - of_best_other).squeeze(1),
+            "probability_margin": (p_true - of_best_other.exp()).squeeze(1),
             "correct": z.argmax(1) == targets,
             "el2n": torch.linalg.vector_norm(error, dim=1),
             "loss": -of_label.squeeze(1),

@@ -228,6 +228,11 @@ def _of_instances(z: Tensor, y: Tensor, masks: _Masks, ignore_index: int) -> dic
             f"expected batch_idx [{count}], the sample of each mask, got"
             f" {list(masks.batch_idx.shape)}"
         )
+    low, high = _range(masks.batch_idx)
+    if low < 0 or high >= len(z):
+        raise SignalShapeError(
+            f"expected batch_idx in 0 … {len(z) - 1}, the samples' places, got {low} … {high}"
+        )
     stack = masks.stack.to(z.device).flatten(1)
     owner, pixel = (stack != 0).nonzero(as_tuple=True)
     sample = masks.batch_idx.to(z.device)[owner]
