@@ -64,6 +64,10 @@ if TYPE_CHECKING:
     from wl_core.serving import serve as serve
     from wl_core.session import finish as finish
     from wl_core.session import start_run as start_run
+    from wl_core.shape_classifiers import signal_classifier as signal_classifier
+    from wl_core.shapes import LOSS_SHAPES as LOSS_SHAPES
+    from wl_core.shapes import classify_loss_shape as classify_loss_shape
+    from wl_core.shapes import trajectory_stats as trajectory_stats
     from wl_core.signal_context import BatchSignalContext as BatchSignalContext
     from wl_core.signal_context import SignalContext as SignalContext
     from wl_core.signals import signal as signal
@@ -82,6 +86,7 @@ _WHERE = {
     "CheckpointWarning": "errors",
     "Decision": "undoing",
     "Filter": "filters",
+    "LOSS_SHAPES": "shapes",
     "RecordingStoppedWarning": "errors",
     "Restored": "checkpointing",
     "Run": "run",
@@ -94,6 +99,7 @@ _WHERE = {
     "TrainingStopped": "errors",
     "WlError": "errors",
     "checkpoint": "checkpointing",
+    "classify_loss_shape": "shapes",
     "clear_all": "seeding",
     "compute_signals": "static",
     "cross_tab": "slices",
@@ -131,6 +137,7 @@ _WHERE = {
     "set_hyperparameters": "watch.hyperparameters",
     "set_categorical_tag": "curation",
     "signal": "signals",
+    "signal_classifier": "shape_classifiers",
     "slice_by": "slices",
     "start_run": "session",
     "start_training": "control",
@@ -138,6 +145,7 @@ _WHERE = {
     "stop": "control",
     "tag_samples": "curation",
     "track_model_signals": "model_signals",
+    "trajectory_stats": "shapes",
     "undo": "curation",
     "watch_or_edit": "watch",
     "write_dataframe": "export",

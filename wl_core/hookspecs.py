@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from wl_core.events import Kind
     from wl_core.projection import Projection
     from wl_core.run import Run
+    from wl_core.shapes import Shapes
     from wl_core.table import Table, TableColumn
+    from wl_core.trajectories import Trajectories
 
 PROJECT = "wl"
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -124,20 +126,21 @@ def wl_load_image(run: Run, origin: str, sample_id: int | str) -> npt.NDArray[np
 
 
 @_first_result
-def wl_classify_trajectory(
-    signal: str, steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
-) -> str | None:
-    """The shape of one value's way through training.
+def wl_classify_trajectories(signal: str, trajectories: Trajectories) -> Shapes | None:
+    """The shapes of the ways that a signal's values took through training, one word for each.
 
-    Called once per sample or instance when shapes are asked for, so keep it short.
+    Called when shapes are looked at: for all samples or instances that got values since the last
+    time, or for the few that are looked at. A function of one trajectory's values, registered with
+    `wl.signal_classifier`, comes before all plugins.
 
     Args:
         signal: the signal's name.
-        steps: int64 ``[N]``, strictly rising: the steps at which it was measured.
-        values: float64 ``[N]``: what was measured then; may hold NaN and inf.
+        trajectories: ``R`` of them, ragged, each in the order of the log; may hold NaN and inf.
 
     Returns:
-        One word, such as ``"plateaued"``, or None to leave it to the next plugin.
+        `wl_core.shapes.Shapes` of the ``R`` trajectories: labels of your own, and which one each
+        has, -1 for none; ``Shapes.by(function, trajectories)`` asks a function of the values of one
+        trajectory at a time. None to leave the signal to the next plugin.
     """
     raise NotImplementedError
 

@@ -39,6 +39,7 @@ BUILTIN_PLUGINS = (
     "wl_plugins.instance_view",
     "wl_plugins.curves",
     "wl_plugins.history",
+    "wl_plugins.shapes",
     "wl_plugins.dynamics.plugin",
     "wl_plugins.hyperparameter_view",
     "wl_plugins.images",
@@ -344,7 +345,9 @@ def with_columns(
     for plugin, column in plugins.collect_named(hook, run=run, table=table, **whose):
         if not isinstance(column, TableColumn):
             problem = f"{column!r} is not a TableColumn"
-        elif len(column) != len(table) or len(column.values) != len(table):
+        elif len(column) != len(table) or (
+            column.is_ready and len(column.values) != len(table)  # a lazy one stays so
+        ):
             problem = f"{column.name!r} has {len(column)} rows, the table has {len(table)}"
         elif column.name in columns:
             problem = f"there is a column {column.name!r} already"

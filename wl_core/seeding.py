@@ -62,13 +62,14 @@ def seed_everything(seed: int, deterministic: bool = False) -> int:
 def clear_all() -> None:
     """Ends the run, and forgets what was registered and watched: this process begins anew.
 
-    Gone are the signals of ``@wl.signal``, the function of ``@wl.eval_fn``, what is watched, and
-    the hooks of `track_model_signals`. Objects that are watched record into the next run, as they
-    do after `finish`. Random numbers and torch's settings stay as they are. Calling it twice, or
-    without a run, is fine.
+    Gone are the signals of ``@wl.signal``, the functions of ``@wl.signal_classifier`` and
+    ``@wl.eval_fn``, what is watched, and the hooks of `track_model_signals`. Objects that are
+    watched record into the next run, as they do after `finish`. Random numbers and torch's settings
+    stay as they are. Calling it twice, or without a run, is fine.
     """
     from wl_core.evaluation import forget_eval_fn
     from wl_core.model_signals import forget_model_signals
+    from wl_core.shape_classifiers import registry as classifiers
     from wl_core.signals import registry
     from wl_core.watch.known import forget_criterions
 
@@ -76,6 +77,7 @@ def clear_all() -> None:
         finish()
     finally:  # also where a strict signal of the last step raises
         registry.clear()
+        classifiers.clear()
         forget_eval_fn()
         forget_model_signals()
         forget_criterions()

@@ -40,6 +40,9 @@ class _Registry:
         """Its own, else that of all signals."""
         return self._by_signal.get(signal) or self._by_signal.get(_ALL_SIGNALS)
 
+    def has_own(self, signal: str) -> bool:
+        return signal in self._by_signal
+
     def clear(self) -> None:
         self._by_signal.clear()
 

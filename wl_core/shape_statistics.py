@@ -261,8 +261,7 @@ def _noise(x: _Floats) -> _Floats:
     cut, and 1.5 the variance of a value minus the mean of two others.
     """
     if len(x) < 3:
-        noise: _Floats = np.abs(x[1] - x[0]) * np.float32(np.sqrt(0.5))
-        return noise
+        return np.multiply(np.abs(x[1] - x[0]), np.sqrt(0.5), dtype=np.float32)
     off = x[:-2] + x[2:]
     off *= np.float32(-0.5)
     off += x[1:-1]
@@ -270,8 +269,7 @@ def _noise(x: _Floats) -> _Floats:
     mean = _mean(off)
     for _ in range(3):
         mean = _mean(np.minimum(off, np.float32(2.5) * mean))
-    noise = mean * np.float32(1 / 0.78 / np.sqrt(1.5))
-    return noise
+    return mean * np.float32(1 / 0.78 / np.sqrt(1.5))
 
 
 def _stretches(x: _Floats) -> Iterator[tuple[int, _Floats]]:

@@ -27,7 +27,7 @@ WEATHER = """
 from wl_core.hookspecs import hookimpl
 
 @hookimpl
-def wl_classify_trajectory(signal, values):
+def wl_classify_trajectories(signal, trajectories):
     return "rainy" if signal == "rain" else None
 
 @hookimpl
@@ -77,12 +77,12 @@ def raises(*_: Any) -> Any:
 def test_a_strangers_installed_plugin_is_found_and_asked(site: Path) -> None:
     install(site, "wl-weather", {"wl_weather": WEATHER}, {"weather": "wl_weather"})
     plugins, failures = quiet(installed=True)
-    arguments = {"steps": np.arange(2), "values": np.zeros(2)}
-    assert plugins.first("wl_classify_trajectory", signal="rain", **arguments) == "rainy"
-    assert plugins.first("wl_classify_trajectory", signal="loss", **arguments) is None
+    arguments = {"trajectories": np.zeros(2)}
+    assert plugins.first("wl_classify_trajectories", signal="rain", **arguments) == "rainy"
+    assert plugins.first("wl_classify_trajectories", signal="loss", **arguments) is None
     found = state(plugins, "weather")
     assert (found.dist, found.version, found.state) == ("wl-weather", "1.2", "ok")
-    assert set(found.hooks) == {"wl_classify_trajectory", "wl_export_formats"}
+    assert set(found.hooks) == {"wl_classify_trajectories", "wl_export_formats"}
     assert failures == []
 
 
@@ -194,7 +194,7 @@ def test_installed_plugins_answer_before_built_ins_and_are_listed_after_them(
     source = """
 from wl_core.hookspecs import hookimpl
 @hookimpl
-def wl_classify_trajectory():
+def wl_classify_trajectories():
     return __name__
 @hookimpl
 def wl_signals():
@@ -204,7 +204,7 @@ def wl_signals():
     install(site, "wl-b", {"wl_b": source}, {"b": "wl_b"})
     install(site, "wl-a", {"wl_a": source}, {"a": "wl_a"})
     plugins = Plugins(builtins=["wl_builtin"])
-    assert plugins.first("wl_classify_trajectory", signal="", steps=[], values=[]) == "wl_a"
+    assert plugins.first("wl_classify_trajectories", signal="", trajectories=[]) == "wl_a"
     assert plugins.collect("wl_signals") == ["wl_builtin", "wl_a", "wl_b"]
 
 

@@ -21,6 +21,7 @@ from wl_core.plugins import Plugins, projections, with_columns
 from wl_core.projection import Projector
 from wl_core.run import Run, open_run
 from wl_core.table import Table
+from wl_core.trajectories import Trajectories
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/hooks.md").read_text()
 EXAMPLES = dict(
@@ -141,17 +142,19 @@ def test_wl_load_image() -> None:
     assert ask("wl_load_image", run=None, origin="train_loader", sample_id=2) is None
 
 
-def test_wl_classify_trajectory() -> None:
-    plugins = example("wl_classify_trajectory")
+def test_wl_classify_trajectories() -> None:
+    plugins = example("wl_classify_trajectories")
+    found = Trajectories(
+        np.arange(3), np.zeros(3, int), np.array([0, 2, 4, 5]), np.arange(5),
+        np.array([1.0, 0.05, 1.0, 0.5, 1.0]),
+    )  # fmt: skip
 
-    def shape(signal: str, *numbers: float) -> Any:
-        steps = np.arange(len(numbers))
-        found = np.array(numbers)
-        return plugins.first("wl_classify_trajectory", signal=signal, steps=steps, values=found)
+    def ask(signal: str) -> Any:
+        return plugins.first("wl_classify_trajectories", signal=signal, trajectories=found)
 
-    assert shape("train_bce/sample", 0.9, 0.5, 0.5, 0.5, 0.5) == "plateaued"
-    assert shape("train_bce/sample", 0.9, 0.7, 0.5, 0.3, 0.1) is None
-    assert shape("train_dice/sample", 0.5, 0.5, 0.5, 0.5) is None
+    shapes = ask("train_bce/sample")
+    assert [shapes.label(row) for row in range(3)] == ["learned", "open", None]
+    assert ask("train_dice/sample") is None
 
 
 def samples(run: Path, plugins: Plugins) -> tuple[Run, Table]:
