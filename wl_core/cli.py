@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from wl_core import (
+    cli_backfill,
     cli_branch,
     cli_control,
     cli_curation,
@@ -169,6 +170,7 @@ for _command in (
     *cli_events.COMMANDS,
     *cli_export.COMMANDS,
     *cli_replay.COMMANDS,
+    *cli_backfill.COMMANDS,
     *cli_branch.COMMANDS,
     *cli_control.COMMANDS,
     *cli_evaluate.COMMANDS,
