@@ -261,7 +261,7 @@ def _noise(x: _Floats) -> _Floats:
     cut, and 1.5 the variance of a value minus the mean of two others.
     """
     if len(x) < 3:
-        return np.multiply(np.abs(x[1] - x[0]), np.sqrt(0.5), dtype=np.float32)
+        return np.asarray(np.abs(x[1] - x[0]) * np.sqrt(0.5), np.float32)
     off = x[:-2] + x[2:]
     off *= np.float32(-0.5)
     off += x[1:-1]
