@@ -220,6 +220,8 @@ def _print_asked(
     if columns is not None:
         table = Table(tuple(table.column(name.strip()) for name in columns.split(",")))
         first = []
+    else:  # what is only computed for those who ask was asked for by its name, or not at all
+        table = Table(tuple(one for one in table if one.is_ready or one.name in first))
     print_table(table, as_json=as_json, first=first)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from wl_core.lazy_column import LazyColumn
 from wl_core.table import Table, TableColumn
 
 if TYPE_CHECKING:
@@ -55,6 +56,23 @@ def _only_of_instances(column: TableColumn) -> bool:
 
 
 def _at(column: TableColumn, name: str, at: npt.NDArray[np.intp]) -> TableColumn:
+    if not column.is_ready:
+
+        def load(rows: npt.NDArray[np.intp] | None) -> TableColumn:
+            return _cells_at(column, name, at, rows)
+
+        return LazyColumn(name, column.kind, len(at), load)
+    return _cells_at(column, name, at)
+
+
+def _cells_at(
+    column: TableColumn,
+    name: str,
+    at: npt.NDArray[np.intp],
+    rows: npt.NDArray[np.intp] | None = None,
+) -> TableColumn:
+    if rows is not None:
+        at = at[rows]
     there = at >= 0
     if not there.any():
         values = np.zeros(len(at), column.values.dtype)

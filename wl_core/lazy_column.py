@@ -25,9 +25,9 @@ class LazyColumn(TableColumn):
     """A column that is computed on the first look at ``values``, ``present`` or ``categories``.
 
     A look at one cell computes that cell alone, and rows that are taken before are computed by
-    themselves, as far as ``load`` can. Its name, kind and length are known at once. It shows what
-    is so when it is first looked at, which may be later than the rest of its table; look at it in
-    the thread that owns the run.
+    themselves, as far as ``load`` can. No cell stands for others (``aggregated``). The name, kind
+    and length are known at once. It shows what is so when it is first looked at, which may be later
+    than the rest of its table; look at it in the thread that owns the run.
     """
 
     __slots__ = ("_cells", "_column", "_length", "_load")
@@ -76,10 +76,7 @@ class LazyColumn(TableColumn):
 
     @property
     def aggregated(self) -> npt.NDArray[np.bool_] | None:
-        return self.loaded().aggregated
-
-    def is_aggregated(self, row: int) -> bool:
-        return self._column is not None and self._column.is_aggregated(row)
+        return None
 
     def cell(self, row: int) -> Cell:
         if self._column is not None:
