@@ -209,11 +209,12 @@ class Follower(threading.Thread):
             self._gone = True
             self._post(RunGone())
             return
-        run.refresh(budget_seconds=self._interval)  # a long log shows as far as it is folded
+        # A long log shows as far as it is folded.
+        folded = run.refresh(budget_seconds=self._interval)
         status = run.status()
         self._pace.see(time.monotonic(), status.step)
-        # Not what `refresh` returned: a question may have made the run fold in between.
-        if run.position != self._tail_position or status != self._last_status:
+        # Not that alone: a question may have made the run fold in between.
+        if folded or run.position != self._tail_position or status != self._last_status:
             self._pending = True
             self._last_status = status
             self._read_tail(run)

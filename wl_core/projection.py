@@ -196,6 +196,7 @@ class Projector:
         milestones: bool = True,
     ) -> None:
         self._log = log
+        self._known_identity: bytes | None = None
         self._checkpoints = checkpoints
         self._milestones = milestones
         self._trail: Trail | None = None
@@ -239,8 +240,15 @@ class Projector:
 
     @property
     def position(self) -> int:
-        """Up to where every healthy projection has folded."""
-        return min((held.position for held in self._healthy()), default=0)
+        """Up to where every healthy projection has folded, those on demand left out."""
+        healthy = self._healthy()
+        always = [held for held in healthy if not held.projection.on_demand]
+        return min((held.position for held in always or healthy), default=0)
+
+    def is_behind(self, name: str) -> bool:
+        """Whether that projection has folded less than others; False of one that there is not."""
+        held = self._held.get(name)
+        return held is not None and held.parked is None and held.position < self.position
 
     @property
     def last_step(self) -> int:
@@ -286,7 +294,8 @@ class Projector:
         """Folds what is new, until the end of the log or one of the limits.
 
         The budget is looked at between batches of a few megabytes. Projections that stand
-        further back than others (new ones, say) catch up first.
+        further back than others (new ones, say) catch up first; with a budget, those that are
+        folded on demand do so last, so that what a reader sees goes on meanwhile.
 
         Returns:
             How many events were read from the log and folded.
@@ -294,7 +303,8 @@ class Projector:
         deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
         events = 0
         while healthy := self._healthy():
-            start = min(held.position for held in healthy)
+            first = healthy if deadline is None else self._urgent(healthy)
+            start = min(held.position for held in first)
             behind = [held for held in healthy if held.position == start]
             stop = min((h.position for h in healthy if h.position > start), default=None)
             stream = _Stream(self._log, start, stop, self._last_step)
@@ -314,9 +324,17 @@ class Projector:
                 return events
             for held in behind:
                 held.position = max(held.position, stream.end)
-            if stop is None or stream.reached_last_step:
+            if stream.reached_last_step or (stop is None and len(first) == len(healthy)):
                 return events
         return events
+
+    def _urgent(self, healthy: list[_Held]) -> list[_Held]:
+        """Those that are behind and not folded on demand; all where there are none."""
+        if self._last_step is not None:
+            return healthy
+        end = self._log.next_position
+        always = [held for held in healthy if not held.projection.on_demand]
+        return always if any(held.position < end for held in always) else healthy
 
     def _fold(self, held: _Held, batch: EventBatch) -> None:
         if held.parked is not None:
@@ -448,10 +466,13 @@ class Projector:
 
     def _identity(self) -> bytes | None:
         """What tells this log from any other: who wrote its first frame, and when."""
-        for frame in self._log.frames():
-            if isinstance(frame, Frame):
-                return frame.writer + f":{frame.number}:{frame.time!r}".encode()
-        return None
+        if self._known_identity is None:
+            for frame in self._log.frames():
+                if isinstance(frame, Frame):
+                    said = f":{frame.number}:{frame.time!r}"
+                    self._known_identity = frame.writer + said.encode()
+                    break
+        return self._known_identity
 
 
 class _Stream:

@@ -197,7 +197,9 @@ class Run:
         age = self.log.model_age
         if 0 <= step <= age:
             return
-        self.refresh()  # values may have been recorded at later steps than the model is old
+        # Values may have been recorded at later steps than the model is old.
+        if step >= 0 and self.end < self.log.next_position:
+            return
         last = max(age, self._projector.last_step)
         if not 0 <= step <= last:
             raise UsageError(
@@ -213,13 +215,29 @@ class Run:
             UnknownNameError: there is none; the nearest name is given.
             ProjectionParkedError: a plugin's error put it out of service.
         """
-        if name in self._on_demand:
-            plugin, kind = self._on_demand.pop(name)
-            self._projector.include(plugin, kind)
-            self._folded = False
-        if not self._folded:
+        if self._include(name) or not self._folded:
             self.refresh()
+        elif self._projector.is_behind(name):  # `prepare` had no time to finish it
+            self._projector.catch_up()
         return self._projector.view(name)
+
+    def _include(self, name: str) -> bool:
+        if name not in self._on_demand:
+            return False
+        plugin, kind = self._on_demand.pop(name)
+        self._projector.include(plugin, kind)
+        return True
+
+    def prepare(self, name: str, *, budget_seconds: float) -> bool:
+        """Works for about so long on a view that is folded on demand (``history``).
+
+        Gives whether `view` will have it without any more work; `refresh` goes on with it as well.
+        A long log takes many seconds the first time, and a reader that is looked at must not stall.
+        """
+        self._include(name)
+        if not self._folded or self._projector.is_behind(name):
+            self.refresh(budget_seconds=budget_seconds)
+        return not self._projector.is_behind(name)
 
     @property
     def views(self) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from wl_core.run import Run
 
 RELOAD = 1.0
+# So long, in seconds, the screen waits for trajectories; of a long log they come later.
+PATIENCE = 0.3
 SPARK_WIDTH = 24
 
 
@@ -56,12 +58,13 @@ def load_facts(run: Run, sample: SampleKey) -> Table:
     row, signals = find_row(run, sample), frozenset(run.view("samples").signals)
     table = run.samples()
     table = arranged(table, column_order(table, signals))
+    ready = run.prepare("history", budget_seconds=PATIENCE)
     facts = []
     for column in table:
         text = "" if row is None else format_cell(column, row)
         if text:
-            trajectory = ""
-            if column.name in signals:
+            trajectory = "" if ready or column.name not in signals else "…"
+            if ready and column.name in signals:
                 _, values = run.signal_history(column.name, *sample)
                 trajectory = sparkline(values, SPARK_WIDTH)
             facts.append((column.name, text, trajectory))
