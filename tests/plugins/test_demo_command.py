@@ -15,7 +15,7 @@ import pytest
 from wl_core.directory import list_runs
 from wl_core.run import open_run
 from wl_plugins.demo import command
-from wl_plugins.demo.command import DemoError, training
+from wl_plugins.demo.command import DemoError, Nuclei, training
 
 WL = [sys.executable, "-c", "from wl_core.cli import main; main()"]
 SOON = 60.0  # seconds; a deadline, not a wait
@@ -73,7 +73,7 @@ def test_no_torch_is_imported_to_offer_the_command():
 
 def test_leaving_ends_the_training_in_order(tmp_path):
     path = tmp_path / "run"
-    with training(path, steps=100_000, seed=0) as process:
+    with training(path, Nuclei(steps=100_000, seed=0)) as process:
         wait_until(lambda: has_trained(path), "the first step")
         assert state_of(path).state == "training"
     assert process.returncode == 130
@@ -85,8 +85,8 @@ def test_leaving_ends_the_training_in_order(tmp_path):
 def test_a_training_ends_when_its_watcher_is_killed(tmp_path):
     path = tmp_path / "run"
     code = (
-        "import pathlib, sys, time; from wl_plugins.demo.command import training\n"
-        "with training(pathlib.Path(sys.argv[1]), 100_000, 0) as process:\n"
+        "import pathlib, sys, time; from wl_plugins.demo.command import Nuclei, training\n"
+        "with training(pathlib.Path(sys.argv[1]), Nuclei(100_000, 0)) as process:\n"
         "    print(process.pid, flush=True)\n"
         "    time.sleep(1000)\n"
     )
@@ -101,7 +101,7 @@ def test_a_training_ends_when_its_watcher_is_killed(tmp_path):
 
 def test_a_training_that_fails_is_told_with_where_to_look(tmp_path, capsys):
     path = tmp_path / "run"
-    with training(path, steps=0, seed=0) as process:  # which `train` refuses
+    with training(path, Nuclei(steps=0, seed=0)) as process:  # which `train` refuses
         process.wait(SOON)
     with pytest.raises(DemoError, match=command.OUTPUT_FILE):
         command._say_how_it_ended(path, process.returncode)
@@ -116,7 +116,7 @@ def test_a_training_that_never_begins_is_told_with_what_it_said(tmp_path, monkey
     monkeypatch.setattr(sys, "executable", str(broken))
     path = tmp_path / "run"
     said = pytest.raises(DemoError, match=r"ended before it began(.|\n)*no torch here")
-    with said, training(path, steps=1, seed=0) as process:
+    with said, training(path, Nuclei(steps=1, seed=0)) as process:
         command._wait_until_begun(process, path)
     assert list_runs(tmp_path) == []
 
