@@ -219,9 +219,8 @@ def _pairs(
     adds = effect > 0
     for parent, at in zip(parents, (a, b), strict=True):
         adds &= effect > hedges_g(parent, everything - parent)[at]
-    p = np.maximum.reduce(
-        [welch_p(inside, rest), welch_p(inside, first[a, b]), welch_p(inside, second[a, b])]
-    )
+    others = Moments.joined([rest, first[a, b], second[a, b]])
+    p = welch_p(Moments.joined([inside] * 3), others).reshape(3, -1).max(axis=0)
     return _Candidates(facets, (a, b), inside, effect, p, adds)
 
 

@@ -7,6 +7,7 @@ needed (`Moments`). Which groups are compared is the callers' business.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,12 @@ class Moments:
         )
         return cls(count, total, squares)
 
+    @classmethod
+    def joined(cls, several: Sequence[Moments]) -> Moments:
+        """Several ``[k]`` one after the other."""
+        parts = ((one.count, one.total, one.squares) for one in several)
+        return cls(*(np.concatenate(sums) for sums in zip(*parts, strict=True)))
+
     def __sub__(self, part: Moments) -> Moments:
         """What is left without the part."""
         return Moments(
@@ -50,10 +57,6 @@ class Moments:
 
     def __getitem__(self, where: Any) -> Moments:
         return Moments(self.count[where], self.total[where], self.squares[where])
-
-    def __neg__(self) -> Moments:
-        """Those of the values with their signs turned."""
-        return Moments(self.count, -self.total, self.squares)
 
     def mean(self) -> Floats:
         """NaN where there is nothing."""
@@ -72,7 +75,7 @@ def centred(values: Floats) -> Floats:
     if not len(values):
         return values
     rest: Floats = values - values.mean()
-    rest[np.abs(rest) < 1e-12 * np.abs(values).max()] = 0.0
+    rest[np.abs(rest) < 1e-14 * np.abs(values).max()] = 0.0
     return rest
 
 
