@@ -204,6 +204,16 @@ def test_scores_are_columns_of_samples_and_instances_now_and_then(finished: Fini
     past.close()
 
 
+def test_a_score_is_on_the_row_of_its_sample(finished: Finished) -> None:
+    z = torch.tensor([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]])
+    with wl.guard_training_context:
+        wl.save_signals({"other": [0.0]}, ["3"], origin="train")
+        dynamics.watch(z, torch.zeros(4).long(), [4, "3", 2, 1], origin="train")
+    table = finished().samples()
+    assert table.column("dynamics/aum").values.tolist() == [4, 3, 1, 2]
+    assert table.column("dynamics/margin").values.tolist() == [4, 3, 1, 2]
+
+
 def test_a_run_without_it_has_no_such_columns(finished: Finished) -> None:
     with wl.guard_training_context:
         wl.save_signals({"loss": [1.0]}, [1], origin="train")
@@ -253,7 +263,7 @@ def test_watching_changes_no_bit_of_a_training(finished: Finished) -> None:
         (torch.zeros(3, 2), torch.tensor([0, 1, 2]), r"targets in 0 … 1.* got 0 … 2"),
         (torch.zeros(3, 2), torch.tensor([0, 1, -1]), "got -1 … 1"),
         (torch.zeros(3, 2).long(), torch.zeros(3).long(), "before argmax"),
-        (torch.zeros(2, 3, 4, 4), [[torch.zeros(4, 4)]], "masks for 1 samples"),
+        (torch.zeros(2, 3, 4, 4), [[torch.zeros(4, 4)]], "each of 2 samples, got 1"),
         (torch.zeros(1, 3, 4, 4), [[torch.zeros(5, 4)]], r"masks of shape \[4, 4\]"),
     ],
 )

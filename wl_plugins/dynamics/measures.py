@@ -30,7 +30,7 @@ def measures(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
           the area under the margin ranking" (NeurIPS 2020) define it.
         - ``probability_margin``: ``p[y] - max p[k != y]``, in -1 … 1: the normalised margin of
           Northcutt et al., "Confident learning" (JAIR 2021).
-        - ``correct``: ``argmax z == y``, bool.
+        - ``correct``: the label's logit is the greatest, alone, bool.
         - ``el2n``: ``|p - onehot(y)|`` (Euclidean), in 0 … √2: Paul et al., "Deep learning on a
           data diet" (NeurIPS 2021).
         - ``loss``: the cross-entropy ``-log p[y]``, in nats.
@@ -43,17 +43,16 @@ def measures(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         at = targets.unsqueeze(1)
         log_p = z.log_softmax(1)
         of_label = log_p.gather(1, at)
-        of_best_other = log_p.scatter(1, at, -torch.inf).amax(1, keepdim=True)
-        p = log_p.exp()
         p_true = of_label.exp()
-        error = p.scatter(1, at, p_true - 1)
+        # argmax and vector_norm would say the same, at twenty times the price over class maps.
+        margin = z.gather(1, at).squeeze(1) - z.scatter(1, at, -torch.inf).amax(1)
+        error = log_p.exp().scatter_(1, at, p_true - 1)  # p - onehot(y), whose y is the least
         return {
             "p_true": p_true.squeeze(1),
-            # Log-softmax differs from the logits by a constant, which their difference does not.
-            "margin": (of_label - of_best_other).squeeze(1),
-            "probability_margin": (p_true - of_best_other.exp()).squeeze(1),
-            "correct": z.argmax(1) == targets,
-            "el2n": torch.linalg.vector_norm(error, dim=1),
+            "margin": margin,
+            "probability_margin": p_true.squeeze(1) - error.amax(1),
+            "correct": margin > 0,
+            "el2n": error.square_().sum(1).sqrt_(),
             "loss": -of_label.squeeze(1),
         }
 

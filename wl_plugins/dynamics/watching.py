@@ -61,12 +61,20 @@ def watch(
     import torch
 
     check_set(name)
-    masks = _masks(targets, instances, batch_idx)
-    if not isinstance(targets, torch.Tensor):
-        targets = _painted(logits, targets)
-    z, y = classes(logits, targets)
+    if isinstance(targets, torch.Tensor):
+        masks = None if instances is None else _masks(logits, instances, batch_idx)
+        z, y = classes(logits, targets)
+        of_masks = None if masks is None else y.flatten(1)[masks.sample, masks.pixel]
+    else:
+        if instances is not None:
+            raise SignalShapeError("the targets are lists of masks already: leave instances= out")
+        masks = _masks(logits, targets, None)
+        z, y = classes(logits, _painted(logits, masks))
+        of_masks = masks.value
     found = _of_samples(z, y, ignore_index)
-    of_instances = None if masks is None else _of_instances(z, y, masks, ignore_index)
+    of_instances = None
+    if masks is not None and of_masks is not None:
+        of_instances = _of_instances(z, of_masks, masks, ignore_index)
     _save(save_signals, name, found, batch_ids, origin=origin, log=log)
     if masks is not None and of_instances is not None:
         _save(
@@ -150,101 +158,108 @@ def _row_means(values: Tensor, counted: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Masks:
-    """Masks ``[N, H, W]`` and the sample of each ``[N]``; ``hold_classes``: the class in them."""
+    """The pixels inside the masks of a batch, ``P`` of ``N`` masks, mask by mask.
 
-    stack: Tensor
+    ``batch_idx`` ``[N]``, on the CPU, is the sample of each mask. Of each pixel ``[P]``: ``owner``
+    is its mask, ``sample`` its sample, ``pixel`` its place in the image, row by row, and ``value``
+    what the mask holds there.
+    """
+
     batch_idx: Tensor
-    hold_classes: bool
+    owner: Tensor
+    sample: Tensor
+    pixel: Tensor
+    value: Tensor
 
 
-def _masks(targets: Any, instances: Any, batch_idx: Any) -> _Masks | None:
-    """The masks of the instances, however they were given; None without.
+def _masks(logits: Tensor, given: Tensor | Sequence[Sequence[Tensor]], batch_idx: Any) -> _Masks:
+    """The masks of the instances, however they were given.
 
     Raises:
-        SignalShapeError: masks of two kinds, or without the samples that they belong to.
+        SignalShapeError: masks of another size than the logits, or of no sample that is there.
     """
     import torch
 
-    nested = not isinstance(targets, torch.Tensor)
-    if nested and instances is not None:
-        raise SignalShapeError("the targets are lists of masks already: leave instances= out")
-    given = targets if nested else instances
-    if given is None:
-        return None
+    if logits.ndim != 4:
+        raise SignalShapeError(
+            f"expected logits [B, C, H, W] beside masks of instances, got {list(logits.shape)}"
+        )
+    size = tuple(logits.shape[2:])
     if isinstance(given, torch.Tensor):
-        if batch_idx is None:
+        where = _checked_batch_idx(batch_idx, len(given), len(logits))
+        _check_size(given.shape[1:], size)
+        stack = given.detach()
+    else:
+        if len(given) != len(logits):
             raise SignalShapeError(
-                "which sample does each mask belong to? Pass batch_idx=, or instances= as one list"
-                " of masks for each sample"
+                f"expected one list of masks for each of {len(logits)} samples, got {len(given)}"
             )
-        return _Masks(given.detach(), torch.as_tensor(batch_idx).cpu(), nested)
-    flat = [mask.detach() for masks in given for mask in masks]
-    counts = torch.tensor([len(masks) for masks in given], dtype=torch.int64)
-    stack = torch.stack(flat) if flat else torch.zeros(0, 0, 0, dtype=torch.int64)
-    return _Masks(stack, torch.repeat_interleave(counts), nested)
+        flat = [mask.detach() for masks in given for mask in masks]
+        for mask in flat:
+            _check_size(mask.shape, size)
+        where = torch.repeat_interleave(torch.tensor([len(masks) for masks in given]))
+        stack = torch.stack(flat) if flat else torch.zeros(0, *size, dtype=torch.int64)
+    values = stack.to(logits.device).flatten()
+    inside = (values if values.dtype == torch.bool else values != 0).nonzero().squeeze(1)
+    area = size[0] * size[1]
+    owner = inside // area
+    return _Masks(
+        where, owner, where.to(logits.device)[owner], inside - owner * area, values[inside].long()
+    )
 
 
-def _painted(logits: Tensor, masks: Sequence[Sequence[Tensor]]) -> Tensor:
-    """The map of classes ``[B, H, W]`` that lists of masks mean: 0 where there is no instance.
+def _check_size(found: Sequence[int], size: tuple[int, ...]) -> None:
+    if tuple(found) != size:
+        raise SignalShapeError(
+            f"expected masks of shape {list(size)}, as the logits have, got {list(found)}"
+        )
 
-    Raises:
-        SignalShapeError: not one list of masks of the logits' size for each sample.
+
+def _checked_batch_idx(batch_idx: Any, masks: int, samples: int) -> Tensor:
+    import torch
+
+    if batch_idx is None:
+        raise SignalShapeError(
+            "which sample does each mask belong to? Pass batch_idx=, or instances= as one list of"
+            " masks for each sample"
+        )
+    where = torch.as_tensor(batch_idx).cpu().long()
+    low, high = _range(where)
+    if where.shape != (masks,) or low < 0 or high >= samples:
+        raise SignalShapeError(
+            f"expected batch_idx [{masks}] in 0 … {samples - 1}, the place of each mask's sample,"
+            f" got shape {list(where.shape)} in {low} … {high}"
+        )
+    return where
+
+
+def _painted(logits: Tensor, masks: _Masks) -> Tensor:
+    """The map of classes ``[B, H, W]`` that masks mean: 0 where there is no instance."""
+    import torch
+
+    batch, _, height, width = logits.shape
+    place = masks.sample * (height * width) + masks.pixel
+    last = torch.full((batch * height * width,), -1, device=place.device)
+    numbers = torch.arange(len(place), device=place.device)
+    last = last.scatter_reduce(0, place, numbers, "amax")  # the pixel that lies above all others
+    classes_and_none = torch.cat([masks.value, masks.value.new_zeros(1)])
+    return classes_and_none[last].reshape(batch, height, width)
+
+
+def _of_instances(z: Tensor, label: Tensor, masks: _Masks, ignore_index: int) -> dict[str, Tensor]:
+    """The measures of each instance ``[N]``, means over those of its pixels that count.
+
+    ``label`` ``[P]`` is the class of each of the masks' pixels.
     """
     import torch
 
-    if logits.ndim != 4 or len(masks) != len(logits):
-        raise SignalShapeError(
-            f"expected logits [B, C, H, W] beside lists of masks for {len(masks)} samples, got"
-            f" shape {list(logits.shape)}"
-        )
-    painted = torch.zeros(len(logits), *logits.shape[2:], dtype=torch.int64, device=logits.device)
-    for canvas, ones in zip(painted, masks, strict=True):
-        for mask in ones:
-            if mask.shape != canvas.shape:
-                raise SignalShapeError(
-                    f"expected masks of shape {list(canvas.shape)}, got {list(mask.shape)}"
-                )
-            here = mask.detach().to(canvas.device, torch.int64)
-            canvas.copy_(here.where(here != 0, canvas))
-    return painted
-
-
-def _of_instances(z: Tensor, y: Tensor, masks: _Masks, ignore_index: int) -> dict[str, Tensor]:
-    """The measures of each instance ``[N]``: means over those of its pixels that count.
-
-    Raises:
-        SignalShapeError: masks of another size than the logits, or of another number of samples.
-    """
-    import torch
-
-    count = len(masks.stack)
-    if y.ndim != 3 or (count and masks.stack.shape[1:] != y.shape[1:]):
-        raise SignalShapeError(
-            f"expected masks [N, H, W] of the size of the logits {list(z.shape)}, got"
-            f" {list(masks.stack.shape)}"
-        )
-    if masks.batch_idx.shape != (count,):
-        raise SignalShapeError(
-            f"expected batch_idx [{count}], the sample of each mask, got"
-            f" {list(masks.batch_idx.shape)}"
-        )
-    low, high = _range(masks.batch_idx)
-    if low < 0 or high >= len(z):
-        raise SignalShapeError(
-            f"expected batch_idx in 0 … {len(z) - 1}, the samples' places, got {low} … {high}"
-        )
-    stack = masks.stack.to(z.device).flatten(1)
-    owner, pixel = (stack != 0).nonzero(as_tuple=True)
-    sample = masks.batch_idx.to(z.device)[owner]
-    label = stack[owner, pixel].long() if masks.hold_classes else y.flatten(1)[sample, pixel]
-    of_pixels = z.flatten(2)[sample, :, pixel]
+    count = len(masks.batch_idx)
+    of_pixels = z.flatten(2)[masks.sample, :, masks.pixel]
     counted, label = _counted(of_pixels, label, ignore_index)
-    weight = torch.ones_like(owner) if counted is None else counted.long()
-    area = torch.zeros(count, dtype=torch.int64, device=z.device).index_add(0, owner, weight)
+    weight = torch.ones_like(label) if counted is None else counted.long()
+    area = torch.zeros(count, dtype=torch.int64, device=z.device).index_add(0, masks.owner, weight)
+    sums = torch.zeros(count, dtype=torch.float64, device=z.device)
     return {
-        what: torch.zeros(count, dtype=torch.float64, device=z.device)
-        .index_add(0, owner, values.double() * weight)
-        .div(area)
-        .float()
+        what: (sums.index_add(0, masks.owner, values.double() * weight) / area).float()
         for what, values in measures(of_pixels, label).items()
     }
