@@ -24,6 +24,7 @@ from wl_core.errors import MissingExtraError
 from wl_core.table import Table, TableColumn
 
 _INT64 = 1 << 63
+_FEW = 256  # categories
 
 
 def needed(module: str, extra: str) -> Any:
@@ -80,10 +81,13 @@ def _absent(column: TableColumn) -> npt.NDArray[np.bool_] | None:
 
 
 def compact(column: TableColumn) -> tuple[npt.NDArray[np.int32], list[Any]]:
-    """``codes [n], categories`` of a coded column with none but the categories that it uses.
+    """``codes [n], categories`` of a coded column, without the categories that it does not use.
 
-    A part of a long table names few of its texts. Codes of empty cells may be any.
+    A part of a long table names few of its texts; where there are few at all, all are kept. Codes
+    of empty cells may be any.
     """
+    if len(column.categories) <= _FEW:
+        return column.values.clip(0, max(0, len(column.categories) - 1)), [*column.categories]
     used_codes = column.values[column.present]
     if not len(used_codes):
         return np.zeros(len(column), np.int32), []

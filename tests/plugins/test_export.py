@@ -168,6 +168,22 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     assert (tmp_path / "no.jsonl").read_text() == ""
 
 
+def test_columns_without_any_cell_are_empty(tmp_path: Path) -> None:
+    nowhere, codes = np.zeros(2, np.bool_), np.full(2, -1, np.int32)
+    many = tuple(map(str, range(1000)))
+    table = Table(
+        (
+            TableColumn("none", "text", codes, nowhere),
+            TableColumn("lists", "list", codes, nowhere),
+            TableColumn("many", "text", codes, nowhere, many),
+            TableColumn("numbers", "number", np.full(2, np.nan), nowhere),
+        )
+    )
+    found = parquet.read_table(written("empty.parquet", table, tmp_path))
+    assert found.to_pylist() == [dict.fromkeys(table.names)] * 2
+    assert written("empty.csv", table, tmp_path).read_text().splitlines()[1:] == [",,,"] * 2
+
+
 def test_parts_that_use_other_texts_are_one_column(tmp_path: Path) -> None:
     names = tuple(f"s{n}" for n in range(1000))
     codes = np.arange(1000, dtype=np.int32)
