@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.message import Message
 
+from tui.lazy import LazyColumns
 from tui.sample_table import NO_ROWS, SampleRows, sample_rows
 from wl_core.codec import DamagedFrame, Event, frame_events
 from wl_core.errors import ProjectionParkedError
@@ -39,8 +40,9 @@ PACE_WINDOW = 10.0  # seconds over which steps per second are measured
 class News:
     """The run as it is now.
 
-    ``signals`` are the columns of ``samples`` that were measured or computed. ``events`` are those
-    since the last news, the newest `TAIL` of them.
+    ``signals`` are the columns of ``samples`` that were measured or computed; ``uncomputed`` those
+    whose cells nobody has wanted so far (``Follower.lazy``), or are not there yet. ``events`` are
+    those since the last news, the newest `TAIL` of them.
     """
 
     status: RunStatus
@@ -53,6 +55,7 @@ class News:
     curves: Mapping[str, Curve]
     events: Sequence[Event]
     parked: Sequence[Parked]
+    uncomputed: frozenset[str] = frozenset()
 
     @property
     def step(self) -> int:
@@ -141,6 +144,8 @@ class Follower(threading.Thread):
         self._pending = True  # there is something that no news has told yet
         self._pace = Pace()
         self._samples: tuple[Table, SampleRows] = (Table(()), NO_ROWS)
+        self._uncomputed: frozenset[str] = frozenset()
+        self.lazy = LazyColumns()
         self._curves: Mapping[str, Curve] = {}
         self._signals: frozenset[str] = frozenset()
         self.looks = 0
@@ -218,7 +223,7 @@ class Follower(threading.Thread):
             self._pending = True
             self._last_status = status
             self._read_tail(run)
-        if self._pending and self._nothing_unshown.is_set():
+        if (self._pending or self.lazy.is_due) and self._nothing_unshown.is_set():
             self._nothing_unshown.clear()
             self._pending = False
             self._post(Advanced(self._news(run, status)))
@@ -238,7 +243,8 @@ class Follower(threading.Thread):
         self._tail.clear()
         # A parked view cannot be read: what it showed last stays, and the status line says so.
         with suppress(ProjectionParkedError):
-            self._samples = run.samples(), sample_rows(run)
+            table, self._uncomputed = self.lazy.shown(run, run.samples())
+            self._samples = table, sample_rows(run)
         with suppress(ProjectionParkedError):
             self._curves = run.curves()
             self._signals = frozenset(self._curves) | frozenset(run.view("samples").signals)
@@ -253,6 +259,7 @@ class Follower(threading.Thread):
             curves=self._curves,
             events=events,
             parked=tuple(run.parked),
+            uncomputed=self._uncomputed,
         )
 
 

@@ -66,8 +66,8 @@ def find_row(run: Run, sample: SampleKey) -> int | None:
     return None if number < 0 else int(np.flatnonzero(index.order() == number)[0])
 
 
-def column_order(table: Table, signals: Collection[str]) -> list[str]:
-    """Names of all columns: who it is, signals, what the data set says, the bookkeeping.
+def column_order(table: Table, signals: Collection[str], lazy: Collection[str] = ()) -> list[str]:
+    """Names of all columns: who, signals, lazy ones, what the data set says, the bookkeeping.
 
     On 80 columns only about five are in sight, and people come for the signals: first those that
     most samples have, so that a row's cells are rarely empty.
@@ -78,6 +78,8 @@ def column_order(table: Table, signals: Collection[str]) -> list[str]:
             return 0, 0
         if column.name in _LAST:
             return 3, 0
+        if column.name in lazy:
+            return 1, 1  # behind the signals that it is about
         return (1, -int(column.present.sum())) if column.name in signals else (2, 0)
 
     return [column.name for column in sorted(table.columns, key=rank)]

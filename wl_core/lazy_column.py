@@ -28,11 +28,15 @@ class LazyColumn(TableColumn):
     themselves, as far as ``load`` can. No cell stands for others (``aggregated``). The name, kind
     and length are known at once. It shows what is so when it is first looked at, which may be later
     than the rest of its table; look at it in the thread that owns the run.
+    ``needs`` are the views on demand that it is computed from: a reader that must not stall has
+    them prepared first (`Run.prepare`).
     """
 
-    __slots__ = ("_cells", "_column", "_length", "_load")
+    __slots__ = ("_cells", "_column", "_length", "_load", "needs")
 
-    def __init__(self, name: str, kind: ColumnKind, length: int, load: Load) -> None:
+    def __init__(
+        self, name: str, kind: ColumnKind, length: int, load: Load, needs: Sequence[str] = ()
+    ) -> None:
         for field, value in (
             ("name", name),
             ("kind", kind),
@@ -40,6 +44,7 @@ class LazyColumn(TableColumn):
             ("_load", load),
             ("_column", None),
             ("_cells", {}),
+            ("needs", tuple(needs)),
         ):
             object.__setattr__(self, field, value)  # tables do not change, for those who read them
 
@@ -47,6 +52,7 @@ class LazyColumn(TableColumn):
     _cells: dict[int, Cell]
     _length: int
     _load: Load
+    needs: tuple[str, ...]
 
     @property
     def is_ready(self) -> bool:
@@ -93,4 +99,4 @@ class LazyColumn(TableColumn):
         def load_taken(wanted: Rows | None) -> TableColumn:
             return load(rows if wanted is None else rows[wanted])
 
-        return LazyColumn(self.name, self.kind, len(rows), load_taken)
+        return LazyColumn(self.name, self.kind, len(rows), load_taken, self.needs)

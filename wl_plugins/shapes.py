@@ -99,7 +99,7 @@ def _columns(
         column = COLUMN if [name] == first else f"{COLUMN}/{name}"
         if column not in table.names:
             load = _Load(run, name, level == "instance", column, owners)
-            yield LazyColumn(column, "text", len(owners.sample_rows), load)
+            yield LazyColumn(column, "text", len(owners.sample_rows), load, ["history"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

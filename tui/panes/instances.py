@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.message import Message
 
 from tui.follow import News
+from tui.lazy import is_prepared
 from tui.pane import Pane
 from tui.sample_table import WHO, SampleKey, without_empty
 from tui.widgets.table import VirtualTable
+from wl_core.lazy_column import LazyColumn
 from wl_core.table import Table
 
 if TYPE_CHECKING:
+    from tui.app import WlApp
     from wl_core.run import Run
 
 ANNOTATION_ID = "annotation_id"
 
 
-def load_instances(run: Run, sample: SampleKey) -> Table:
-    """The instances of one sample, without what names the sample and what none of them has."""
+def load_instances(run: Run, sample: SampleKey, *, lazy: bool = False) -> Table:
+    """The instances of one sample, without what names the sample and what none of them has.
+
+    ``lazy`` columns only where they are wanted and what they need is there.
+    """
     table = run.instances(sample.sample_id, sample.origin)
-    table = Table(tuple(column for column in table if column.name not in WHO))
+    shown = [column for column in table if column.name not in WHO]
+    table = Table(
+        tuple(c for c in shown if not isinstance(c, LazyColumn) or (lazy and is_prepared(run, c)))
+    )
     return without_empty(table, (ANNOTATION_ID, "discarded"))
 
 
@@ -79,7 +88,8 @@ class InstancesPane(Pane):
 
     @work(exclusive=True, group="instances")
     async def _load(self, sample: SampleKey) -> None:
-        table = await self.ask(lambda run: load_instances(run, sample))
+        lazy = cast("WlApp", self.app).follower.lazy.any_wanted
+        table = await self.ask(lambda run: load_instances(run, sample, lazy=lazy))
         self._loading = False
         if table is None:
             return

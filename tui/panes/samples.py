@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,6 +19,10 @@ from tui.words import age
 from wl_core.errors import FilterError
 from wl_core.filters import Filter
 
+if TYPE_CHECKING:
+    from tui.app import WlApp
+
+LOOK = 0.5  # seconds between looks at which columns are in sight
 REST = 0.06  # seconds that the cursor must rest on a row before the other panes load it
 
 
@@ -46,6 +51,8 @@ class SamplesPane(Pane):
         self._filter: Filter | None = None
         self._rows: SampleRows | None = None
         self._columns: list[str] = []
+        self._uncomputed: frozenset[str] = frozenset()
+        self._awaited: frozenset[str] = frozenset()  # what filter and sort wait for
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar()
@@ -69,10 +76,29 @@ class SamplesPane(Pane):
         self._rows = news.sample_rows
         # Columns move when one comes or goes, not when cells fill.
         if frozenset(self._columns) != frozenset(news.samples.names):
-            self._columns = column_order(news.samples, news.signals)
+            self._columns = column_order(news.samples, news.signals, news.uncomputed)
         table = arranged(news.samples, self._columns)
         self.table.set_table(table, news.sample_rows.ids, news.step)
+        self._uncomputed = news.uncomputed
+        if self._awaited and not self._awaited & news.uncomputed:
+            self._awaited = frozenset()
+            self.table.reorder()
+        self._want_what_is_seen()
         self._say()
+
+    def on_mount(self) -> None:
+        # Scrolling, a wider terminal, a cursor that moves: all of it brings columns into sight.
+        self.set_interval(LOOK, self._want_what_is_seen)
+
+    def _want_what_is_seen(self) -> None:
+        self._want(self.table.columns_in_sight)
+
+    def _want(self, names: Iterable[str]) -> frozenset[str]:
+        """Has lazy columns computed; gives those that are not there yet."""
+        missing = self._uncomputed & frozenset(names)
+        if missing:
+            cast("WlApp", self.app).follower.lazy.want(missing)
+        return missing
 
     def _say(self) -> None:
         """How many rows, in what order, and how old that order is."""
@@ -86,6 +112,8 @@ class SamplesPane(Pane):
         if table.order_age is not None and table.order_age[0]:
             new = f", {table.rows_not_ordered} new" if table.rows_not_ordered else ""
             said.append(f"order {age(*table.order_age)}{new}: r re-sorts")
+        if self._awaited:
+            said.append(f"computing {', '.join(sorted(self._awaited))} …")
         self.set_heading(" · ".join(said))
 
     # Choosing
@@ -121,6 +149,8 @@ class SamplesPane(Pane):
             self.filter_bar.complain(error)
             return
         self._filter = wanted
+        if wanted is not None:
+            self._awaited |= self._want(wanted.columns)
         self.table.set_filter(None if wanted is None else wanted.mask)
 
     @on(FilterBar.Left)
@@ -139,4 +169,6 @@ class SamplesPane(Pane):
             self.notify(str(event.error), severity="error", markup=False)
         elif self.filter_bar.is_being_written and self._filter is not None:
             self.filter_bar.accept()
+        if self.table.sort_key is not None:
+            self._awaited |= self._want([self.table.sort_key.column])
         self._say()

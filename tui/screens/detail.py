@@ -49,7 +49,9 @@ class Detail:
 def load_detail(run: Run, sample: SampleKey, before: Scene | None) -> Detail:
     """Read all that is known of a sample; runs in the follower's thread."""
     return Detail(
-        load_scene(run, sample, before), load_facts(run, sample), load_instances(run, sample)
+        load_scene(run, sample, before),
+        load_facts(run, sample),
+        load_instances(run, sample, lazy=True),
     )
 
 
@@ -61,6 +63,8 @@ def load_facts(run: Run, sample: SampleKey) -> Table:
     ready = run.prepare("history", budget_seconds=PATIENCE)
     facts = []
     for column in table:
+        if not ready and not column.is_ready:
+            continue
         text = "" if row is None else format_cell(column, row)
         if text:
             trajectory = "" if ready or column.name not in signals else "…"

@@ -195,6 +195,12 @@ class TableView(ScrollView):
         rest = Strip(scrolled)
         return Strip.join([Strip(fixed), rest.crop(cut, rest.cell_length) if cut > 0 else rest])
 
+    @property
+    def columns_in_sight(self) -> list[str]:
+        """Names of the columns that the scroll position leaves on the screen."""
+        columns = self.table.columns
+        return [columns[p.index].name for p in self._visible_places() if p.index < len(columns)]
+
     def _visible_places(self) -> list[ColumnPlace]:
         left = self._fixed_width + self.scroll_offset.x
         right = self.scroll_offset.x + self.size.width
