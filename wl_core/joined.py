@@ -16,6 +16,8 @@ from wl_core.table import Table, TableColumn
 if TYPE_CHECKING:
     from wl_core.run import Run
 
+Places = npt.NDArray[np.intp]
+
 _IDS = ("origin", "sample_id")
 
 
@@ -40,13 +42,13 @@ def instances_with_samples(run: Run) -> Table:
     return Table(tuple(columns))
 
 
-def _sample_places(run: Run) -> npt.NDArray[np.intp]:
+def _sample_places(run: Run) -> Places:
     """For each row of ``run.instances()`` that of its sample in ``run.samples()``; -1 for none."""
     instances, samples = run.view("instances"), run.view("samples")
     rows = instances.samples.mapped_into(samples.index, create=False)
     places = np.full(len(rows), -1, np.intp)
     places[rows >= 0] = samples.index.ranks()[rows[rows >= 0]]
-    found: npt.NDArray[np.intp] = places[instances.index.sample_rows[instances.table_rows()]]
+    found: Places = places[instances.index.sample_rows[instances.table_rows()]]
     return found
 
 
@@ -55,24 +57,20 @@ def _only_of_instances(column: TableColumn) -> bool:
     return column.aggregated is not None and bool((column.aggregated == column.present).all())
 
 
-def _at(column: TableColumn, name: str, at: npt.NDArray[np.intp]) -> TableColumn:
-    if not column.is_ready:
+def _at(column: TableColumn, name: str, at: Places) -> TableColumn:
+    """The column's cells at these places, empty at -1; what is lazy stays so."""
+    if not isinstance(column, LazyColumn):
+        return _taken(column, name, at)
 
-        def load(rows: npt.NDArray[np.intp] | None) -> TableColumn:
-            return _cells_at(column, name, at, rows)
+    def load(wanted: Places | None) -> TableColumn:
+        if wanted is None:
+            return _taken(column.loaded(), name, at)
+        return _taken(column, name, at[wanted])
 
-        return LazyColumn(name, column.kind, len(at), load)
-    return _cells_at(column, name, at)
+    return LazyColumn(name, column.kind, len(at), load, column.needs)
 
 
-def _cells_at(
-    column: TableColumn,
-    name: str,
-    at: npt.NDArray[np.intp],
-    rows: npt.NDArray[np.intp] | None = None,
-) -> TableColumn:
-    if rows is not None:
-        at = at[rows]
+def _taken(column: TableColumn, name: str, at: Places) -> TableColumn:
     there = at >= 0
     if not there.any():
         values = np.zeros(len(at), column.values.dtype)

@@ -132,17 +132,28 @@ def default_facets(table: Table, signals: Collection[str] = ()) -> list[str]:
 
     These are the columns of text, flags, tags and lists with 2 to 50 groups, and numbers in as many
     groups as `facets` makes of them: metadata, decisions, and ``class`` if there is such a column.
-    Ids, times, shapes, and the columns named in ``signals`` are none.
+    Ids, times and shapes are none, nor are the columns named in ``signals``, others of the same
+    ``NAME/…``, and columns that are computed only for those who ask.
     """
+    measured = set(signals)
+    sets = {name.rpartition("/")[0] for name in signals} - {""}
     found = []
     for column in table:
-        bare = _PREFIX.sub("", column.name)
-        measured = bare != "class" and not {bare, column.name}.isdisjoint(signals)
-        if bare in _NO_FACETS or measured or not _may_be_few(column):
+        if not column.is_ready or _is_known_of_training(column.name, measured, sets):
             continue
-        if GROUPS[0] <= len(cut(table, column.name)) <= GROUPS[1]:
+        if _may_be_few(column) and GROUPS[0] <= len(cut(table, column.name)) <= GROUPS[1]:
             found.append(column.name)
     return found
+
+
+def _is_known_of_training(name: str, measured: set[str], sets: set[str]) -> bool:
+    """Whether it says how the rows fared, or which they are, rather than what they are like."""
+    bare = _PREFIX.sub("", name)
+    if bare in _NO_FACETS or bare.startswith("shape/"):
+        return True
+    if bare == "class":
+        return False
+    return not {bare, name}.isdisjoint(measured) or bare.rpartition("/")[0] in sets
 
 
 def _may_be_few(column: TableColumn) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from wl_core.errors import UnknownNameError, UsageError
 from wl_core.filters import Filter
+from wl_core.lazy_column import LazyColumn
 from wl_core.slice_finding import default_facets, find_slices
 from wl_core.table import Table, TableColumn
 from wl_core.welch import Moments, hedges_g, welch_p
@@ -156,22 +157,30 @@ def test_where_narrows_all_that_is_compared() -> None:
 
 
 def test_ids_times_signals_and_constants_are_no_facets_by_default() -> None:
-    columns = noise(0)
+    columns, everywhere = noise(0), np.ones(600, np.bool_)
     more = {
         "times_seen": np.arange(600) % 3,
         "sample/last_step": np.arange(600) % 3,
         "score": np.arange(600) % 3,
         "signals/origin": np.arange(600) % 3,
+        "dynamics/aum": np.linspace(0, 1, 600),
         "constant": np.zeros(600),
         "class": np.arange(600) % 3,
         "instances": np.arange(600) % 3,
     }
     for name, values in more.items():
-        columns[name] = TableColumn(name, "number", values, np.ones(600, np.bool_))
+        columns[name] = TableColumn(name, "number", values, everywhere)
     many = [str(at) for at in range(600)]
-    columns["path"] = TableColumn("path", "text", np.arange(600), np.ones(600, np.bool_), many)
+    columns["path"] = TableColumn("path", "text", np.arange(600), everywhere, many)
+    for name in ("shape", "sample/shape/loss"):
+        columns[name] = TableColumn(name, "text", np.arange(600) % 3, everywhere, ("u", "v", "w"))
+
+    def load(_: Any) -> TableColumn:
+        raise AssertionError("it is computed, though nobody asks for it")
+
+    columns["lazy"] = LazyColumn("lazy", "text", 600, load)
     table = Table(tuple(columns.values()))
-    facets = default_facets(table, ["loss", "score", "origin", "class"])
+    facets = default_facets(table, ["loss", "score", "origin", "class", "dynamics/p_true"])
     assert facets == ["weather", "road", "tags", "night", "size", "class", "instances"]
 
 
