@@ -127,7 +127,8 @@ class Milestones:
         def work(txn: Transaction, marks: Any, blobs: Any) -> None:
             for one in milestones:
                 for digest, data in one.blobs.items():
-                    txn.put(digest, data, db=blobs, overwrite=False)
+                    if txn.get(digest, db=blobs) != data:  # it is not there, or damaged
+                        txn.put(digest, data, db=blobs)
                 txn.put(_key(one.name, one.mark.position), _header(one), db=marks)
             if sum(_thin(txn, marks, one) for one in milestones):
                 _drop_unused(txn, marks, blobs)
@@ -140,9 +141,16 @@ class Milestones:
 
         def work(txn: Transaction, marks: Any, blobs: Any) -> None:
             keys = [key for name in wanted for key, _ in _headers(txn, marks, name)]
-            for key in keys:
-                txn.delete(key, db=marks)
-            if keys:
+            if sum(txn.delete(key, db=marks) for key in keys):
+                _drop_unused(txn, marks, blobs)
+
+        self._write(work, create=False)
+
+    def remove(self, name: str, position: int) -> None:
+        """Removes one milestone, if it is there."""
+
+        def work(txn: Transaction, marks: Any, blobs: Any) -> None:
+            if txn.delete(_key(name, position), db=marks):
                 _drop_unused(txn, marks, blobs)
 
         self._write(work, create=False)
@@ -241,17 +249,17 @@ class Trail:
                     continue
                 state = self._milestones.load(*fitting, mark.position)
                 if state is not None:
-                    at = mark.position
                     return Checkpoint(
                         view.name,
                         view.version,
-                        at,
+                        mark.position,
                         identity,
                         state,
-                        {},
-                        mark.last_step,
-                        mark.weight,
+                        last_step=mark.last_step,
+                        weight=mark.weight,
                     )
+                if self._leaves:  # it is damaged, and no other is left beside it
+                    self._milestones.remove(view.name, mark.position)
         return None
 
     @contextlib.contextmanager

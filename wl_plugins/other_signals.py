@@ -105,6 +105,9 @@ def values_of_members(group: EventGroup) -> npt.NDArray[Any]:
         raise ValueError(f"members of {group.key[0]!r} without a group")
     if len(at) and (int(at.min()) < 0 or bool((at >= np.repeat(lengths, members)).any())):
         raise ValueError(f"members of {group.key[0]!r} are in groups that are not there")
+    if len(at) and not members.all():  # values of nobody leave no trace, not even by their type
+        parts = [values_of_members(one) for one in group.singly() if len(one.ids())]
+        return np.concatenate(parts)
     starts = np.cumsum(lengths) - lengths
     values: npt.NDArray[Any] = group.vector("values")[np.repeat(starts, members) + at]
     return values
