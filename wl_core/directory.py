@@ -5,7 +5,7 @@ RUN/
     log/ arrays/          LMDB environments
     tail-*                frames that are not in the log yet
     writer.lock           held by the training process as long as it lives
-  views/                  checkpoints; may be deleted at any time
+  views/                  checkpoints, and files/ that they name; may be deleted at any time
 """
 
 from __future__ import annotations

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 
 from tests.core.frames import python, until
+from wl_core import projection, run
+from wl_core.batches import batches
 from wl_core.checkpoints import Checkpoints
 from wl_core.codec import encode
+from wl_core.directory import RunDirectory
 from wl_core.errors import ProjectionParkedError
 from wl_core.log import EventLog
 from wl_core.partitions import fold_frames
 from wl_core.projection import Projector
+from wl_core.run import open_run
 from wl_core.tail import Entry
 from wl_core.testing import FrameWriter
 from wl_core.view_files import ViewFiles
@@ -176,6 +180,81 @@ def test_a_disk_that_refuses_parks_the_view_and_says_why(log: EventLog, tmp_path
     assert files_in(views) == set()
     with pytest.raises(ProjectionParkedError, match="could not be written"):
         made.view("history")
+
+
+def test_where_nothing_may_be_written_it_reads_on_in_memory(
+    log: EventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = tmp_path / "views"
+    assert folded(log, views).checkpoint()
+    before = files_in(views)
+    append(log, STEPS, STEPS + 40)
+    monkeypatch.setattr(ViewFiles, "writable", False)  # a test that is root may write anywhere
+    made = projector(log, views)
+    assert made.restore() == ["history"]
+    made.catch_up()
+    assert view_of(made).files() == before
+    assert view_of(made).digest() == fresh_digest(log)
+    assert files_in(views) == before
+
+
+def test_who_asked_for_histories_leaves_them_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_CHECKPOINT_WEIGHT", 1)
+    path = a_run(tmp_path)
+    saved = Checkpoints(path / "views")
+    with open_run(path) as reader:
+        reader.refresh()
+    assert (saved.position("samples"), saved.position("history")) == (2 * STEPS, None)
+    with open_run(path) as reader:
+        expected = reader.signal_history("loss", "train_loader", 3)[1].tolist()
+    assert saved.position("history") == 2 * STEPS
+    with open_run(path) as reader:
+        assert reader.signal_history("loss", "train_loader", 3)[1].tolist() == expected
+        assert saved.files("history") == reader.view("history").files()
+    assert len(expected) > STEPS // 7
+
+
+@pytest.fixture
+def _long_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Budgets are looked at between batches, so the log has to be one of many."""
+    monkeypatch.setattr(projection, "batches", partial(batches, max_bytes=8_000))
+
+
+@pytest.mark.usefixtures("_long_log")
+def test_histories_of_a_long_log_come_while_the_other_views_go_on(tmp_path: Path) -> None:
+    with open_run(a_run(tmp_path)) as reader:
+        reader.refresh()
+        assert not reader.prepare("history", budget_seconds=0)
+        assert reader.position == 2 * STEPS
+        append(reader.log, STEPS, STEPS + 10)
+        while reader.position < 2 * STEPS + 20:
+            assert reader.refresh(budget_seconds=0)
+        assert not reader.prepare("history", budget_seconds=0)
+        while reader.refresh(budget_seconds=0):
+            assert reader.position == 2 * STEPS + 20
+        assert reader.prepare("history", budget_seconds=0)
+        assert reader.view("history").digest() == fresh_digest(reader.log)
+
+
+@pytest.mark.usefixtures("_long_log")
+def test_a_history_that_was_not_prepared_to_the_end_is_whole_when_it_is_read(
+    tmp_path: Path,
+) -> None:
+    with open_run(a_run(tmp_path)) as reader:
+        reader.refresh()
+        assert not reader.prepare("history", budget_seconds=0)
+        assert reader.view("history").digest() == fresh_digest(reader.log)
+
+
+def a_run(directory: Path) -> Path:
+    """A run with the same events."""
+    path = directory / "run"
+    copy = EventLog(RunDirectory(path).log, create=True)
+    append(copy, 0, STEPS)
+    copy.close()
+    return path
 
 
 FOLD = """
