@@ -242,8 +242,11 @@ def _over(counts: npt.NDArray[Any], size: int) -> Floats:
 
 
 def _strongest(values: Floats) -> npt.NDArray[np.intp]:
-    """The order by size, whatever the sign; NaN last."""
-    return np.argsort(-np.abs(values), kind="stable")
+    """The order by size, of two as strong the one above zero first; NaN last.
+
+    A group and all others are exactly as strong, but for what rounding leaves.
+    """
+    return np.lexsort((-values, -np.round(np.abs(values), 9)))
 
 
 # -- columns ---------------------------------------------------------------------
