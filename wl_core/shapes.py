@@ -49,7 +49,7 @@ class Shapes:
     ) -> Shapes:
         """What a function of one trajectory's values says of each; None is no shape.
 
-        NaN and infinite values are left out first.
+        NaN and infinite values are left out first; where nothing is left nobody is asked.
 
         Raises:
             UsageError: it returned something else than a text or None.
@@ -58,7 +58,7 @@ class Shapes:
         found: dict[str, int] = {}
         codes = np.full(len(trajectories), NO_SHAPE, np.int64)
         for row, values in enumerate(np.split(trajectories.values, trajectories.offsets[1:-1])):
-            label = classifier(values)
+            label = classifier(values) if len(values) else None
             if isinstance(label, str):
                 codes[row] = found.setdefault(label, len(found))
             elif label is not None:

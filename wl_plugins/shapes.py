@@ -130,14 +130,22 @@ class _Load:
             history.history(self.signal, samples.origin(row), samples.sample_id(row), number)
             for row, number in zip(owners.sample_rows.tolist(), numbers, strict=True)
         ]
-        if not parts:
-            return Shapes(np.empty(0, np.int64), ())
+        codes = np.full(len(parts), -1, np.int64)
+        there = np.array([len(steps) > 0 for steps, _ in parts], np.bool_)
+        if not there.any():
+            return Shapes(codes, ())
         steps, values = (np.concatenate(column) for column in zip(*parts, strict=True))
-        offsets = np.cumsum([0, *(len(one) for one, _ in parts)])
+        counts = [len(steps) for steps, _ in parts if len(steps)]
         found = Trajectories(
-            owners.sample_rows.astype(np.int64), owners.annotation_ids, offsets, steps, values
+            owners.sample_rows[there].astype(np.int64),
+            owners.annotation_ids[there],
+            np.cumsum([0, *counts]),
+            steps,
+            values,
         )
-        return shapes_of(load_plugins(), self.signal, found)
+        shapes = shapes_of(load_plugins(), self.signal, found)
+        codes[there] = shapes.codes
+        return Shapes(codes, shapes.labels)
 
 
 @dataclass(slots=True)
