@@ -19,7 +19,7 @@ from wl_core.directory import WriterLock, writer_of
 from wl_core.errors import RunLockedError, UsageError, nearest
 from wl_core.past import Past
 from wl_core.past_data import PastData
-from wl_core.past_frames import PastLog, past_frames
+from wl_core.past_frames import PastLog, moments
 from wl_core.run import Run
 from wl_core.running import DataItem
 from wl_core.signal_sources import SignalSource, registered_apart
@@ -190,9 +190,9 @@ def _play_static(
 
 def _play(run: Run, past: Past, readers: Mapping[str, Any], stop: int, progress: Progress) -> None:
     past.loaders = _data(run, past, readers, past.views.view)
-    for source, frame in past_frames(run.log, stop):
-        past.play(source, frame)
-        progress(max(0, source), stop)
+    for moment in moments(run.log, stop):
+        past.play(moment)
+        progress(moment.next_position, stop)
 
 
 def _head(

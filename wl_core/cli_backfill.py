@@ -59,12 +59,12 @@ def backfill(
     from wl_core.backfill import choose_signals
     from wl_core.signal_sources import find_signals
 
+    data = _loaded(data_sets)
     with opened(run, root) as reader:
         found = find_signals(source)
         signals, left_out = choose_signals(reader, found, names)
         for name, count in left_out.items():
             print(f"wl: {name} is left out: the run holds {count:,} values", file=sys.stderr)
-        data = _loaded(data_sets)
         total = reader.log.next_position
         with progress_bar("computing", total) as shown, redirect_stdout(sys.stderr):
             done = compute(

@@ -209,8 +209,8 @@ BUILTIN_KINDS: tuple[Kind, ...] = (
     ),
     _kind(
         "computed_later",
-        "The rest of this frame was computed after the fact, from the frame at that position (-1: "
-        "from the data alone).",
+        "What follows in this frame, up to the next of these, was computed after the fact from the "
+        "event at that position (-1: from the data alone).",
         "source:int",
     ),
     # the data

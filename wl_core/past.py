@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from wl_core.arrays import ArrayStore
 from wl_core.codec import Frame, FrameBuilder
@@ -19,7 +19,7 @@ from wl_core.dispatch import dispatch, refuse_subscribers
 from wl_core.events import CATALOGUE, WireEvent
 from wl_core.local import LocalViews
 from wl_core.past_calls import Calls, owners_of
-from wl_core.past_frames import FROM_THE_DATA, PastLog, source_of
+from wl_core.past_frames import FROM_THE_DATA, MARK, Moment, PastLog
 from wl_core.recorder import OpenFrame, Recorder
 from wl_core.running import Data
 from wl_core.signal_inputs import Inputs
@@ -28,11 +28,15 @@ from wl_core.signals import registry
 from wl_core.staging import Staging
 
 _VALUES = ("values", "instance_values")
+_Computed: TypeAlias = tuple[int, Sequence[WireEvent]]
 _NO_NUMBERS = {"labels": "label", "group_values": "group"}
 
 
 class PastFrame(OpenFrame):
-    """A frame that is played: the events that have passed, and ``fresh``, those that are new."""
+    """A frame that is played: the events that have passed, and ``fresh``, those that are new.
+
+    The latter come with the position of what they were computed from.
+    """
 
     __slots__ = ("fresh",)
 
@@ -40,7 +44,7 @@ class PastFrame(OpenFrame):
         super().__init__(frame.phase, frame.step, is_step=False)
         self.failed = frame.failed
         self.builder.blobs = list(frame.blobs)
-        self.fresh: list[WireEvent] = []
+        self.fresh: list[_Computed] = []
 
 
 class PastRecorder(Recorder):
@@ -56,20 +60,21 @@ class PastRecorder(Recorder):
     def write(self, frame: OpenFrame, age: int, ended: float) -> None:
         """A frame of its own: of static signals, which no frame of the log called for."""
         events = frame.builder.events
-        self.stage(FROM_THE_DATA, frame, events)
+        self.stage(frame, [(FROM_THE_DATA, events)])
         done = Frame(
             frame.step, ended, self.writer, 0, frame.phase, frame.failed,
             frame.builder.blobs, events,
         )  # fmt: skip
         self._past.passed(done, frame)
 
-    def stage(self, source: int, frame: OpenFrame, events: Sequence[WireEvent]) -> None:
+    def stage(self, frame: OpenFrame, computed: Sequence[_Computed]) -> None:
         """Stages some events of a frame."""
         builder = FrameBuilder()
-        builder.add("computed_later", source)
-        for event in events:
-            _copy(event, frame.builder.blobs, builder)
-            self._count(event, frame.step, builder)
+        for source, events in computed:
+            builder.add(MARK, source)
+            for event in events:
+                _copy(event, frame.builder.blobs, builder)
+                self._count(event, frame.step, builder)
         self._staging.add(builder, frame.step, frame.phase, failed=frame.failed)
 
     def _count(self, event: WireEvent, step: int, builder: FrameBuilder) -> None:
@@ -133,42 +138,37 @@ class Past:
 
     # -- playing ------------------------------------------------------------------------------
 
-    def play(self, source: int, frame: Frame) -> None:
+    def play(self, moment: Moment) -> None:
         """Lets one frame of the log pass, and computes what waits for what it holds."""
+        frame = moment.frame
         opened = PastFrame(frame)
         self.recorder.frames.append(opened)
         try:
-            self._play_events(frame, opened)
+            self._play_events(moment, opened)
         finally:
             self.recorder.frames.pop()
         if opened.fresh:
-            self.recorder.stage(source, opened, opened.fresh)
+            self.recorder.stage(opened, opened.fresh)
         self._log.played += 1
-        is_later = source_of(frame) is not None
-        if not is_later:
-            self._log.next_position = frame.position + frame.count
+        self._log.next_position = max(self._log.next_position, moment.next_position)
         builder = opened.builder
-        whole = replace(
-            frame,
-            blobs=builder.blobs,
-            events=builder.events,
-            position=-1 if is_later else frame.position,
-        )
-        self.passed(whole, opened)
+        self.passed(replace(frame, blobs=builder.blobs, events=builder.events), opened)
 
     def passed(self, frame: Frame, opened: OpenFrame) -> None:
         """A frame is over, with all that was computed from it."""
         self.views.add(frame, opened)
         self.memory.add(frame, opened)
 
-    def _play_events(self, frame: Frame, opened: PastFrame) -> None:
-        events = opened.builder.events
-        for call in self._calls.of(frame):
+    def _play_events(self, moment: Moment, opened: PastFrame) -> None:
+        events, passed = opened.builder.events, 0
+        for call in self._calls.of(moment.frame):
             events += call.events
             count = len(events)
             for event in call.events:
-                self._compute(frame, event, call.arrays)
-            opened.fresh += events[count:]
+                self._compute(moment.frame, event, call.arrays)
+            passed += len(call.events)
+            if len(events) > count:
+                opened.fresh.append((moment.positions[passed - 1], events[count:]))
 
     def _compute(self, frame: Frame, event: WireEvent, arrays: Any) -> None:
         kind = event[0]

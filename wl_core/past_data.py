@@ -53,17 +53,19 @@ class PastItem:
 
     @property
     def target(self) -> Any:
-        """The recorded array, or the list of its instances' masks, or the column of that name.
+        """The masks of its instances, else the recorded array, else the column of that name.
 
         Raises:
             UsageError: nothing of it was recorded.
         """
+        masks, counts = self._data.masks(self.id), self._data.instance_counts([self.id])
+        if masks and counts in (None, [len(masks)]):
+            return masks
         own = self._data.array("target", self.id)
         if own is not None:
             return own
-        masks = self._data.masks(self.id)
-        if masks:
-            return masks
+        if counts == [0]:
+            return []
         metadata = self.metadata
         if "target" not in metadata:
             raise self._absent("target", "give")

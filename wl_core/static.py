@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wl_core.codec import SampleId
-from wl_core.dispatch import Owners, numbered, record, results
+from wl_core.dispatch import Owners, numbered, record, report, results
 from wl_core.errors import UsageError
 from wl_core.labels import Plain
 from wl_core.recorded_arrays import instance_targets
@@ -134,7 +134,7 @@ class _Computed:
             which, values = results(call, [SignalContext(call, 0, item.id)])
             self._ids += [item.id] * len(which)
         else:
-            places = range(len(_masks(data, item)))
+            places = range(self._count_masks(item))
             which, values = results(
                 call, (SignalContext(call, at, item.id, at + 1) for at in places)
             )
@@ -142,6 +142,15 @@ class _Computed:
             self._numbers += [at + 1 for at in which]
             self._ids.append(item.id)
         self._values += values
+
+    def _count_masks(self, item: DataItem) -> int:
+        try:
+            return len(_masks(self._data, item))
+        except Exception as error:  # what a log knows of an item may lack them
+            if self.signal.strict:
+                raise
+            report(self._running, self.signal, f"for sample {item.id!r}", error)
+            return 0
 
     def record(self) -> None:
         """Records the values since the last time, and computes the signals that wait for them."""
