@@ -7,7 +7,9 @@ fit into the CPU's cache, and each range is gathered from all chunks and sorted 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,8 @@ from wl_plugins.value_chunks import STRIDE, Chunk, sorted_stably
 
 # About so many values at a time; a single row may have more.
 RANGE = 1 << 16
+# Each takes some megabytes, and memory is not faster for more of them.
+_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,16 +35,38 @@ class _Piece:
     values: npt.NDArray[Any]
 
 
+class _Merge:
+    """Chunks, the ranges that their rows are cut into, and where each range is in each chunk."""
+
+    def __init__(self, chunks: Sequence[Chunk], size: int) -> None:
+        self.bits = max((chunk.bits for chunk in chunks), default=0)
+        self._chunks = chunks
+        edges = _edges(chunks, size) if chunks else np.empty(0, np.int64)
+        places = np.asarray([_places(chunk, edges) for chunk in chunks], np.int64)
+        self._places = places.reshape(len(chunks), len(edges) + 1).T.tolist()
+        # How many values come before each range, and all in the end.
+        self.offsets: list[int] = [sum(at) for at in self._places] if chunks else [0]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def piece(self, number: int) -> _Piece:
+        at = zip(self._chunks, self._places[number], self._places[number + 1], strict=True)
+        return _piece(
+            [(chunk, slice(low, high)) for chunk, low, high in at if low < high], self.bits
+        )
+
+
 def in_ranges(chunks: Sequence[Chunk], size: int) -> Iterator[Trajectories]:
     """All values by row, in ranges of rows of about ``size`` values.
 
     Values of one row stand in the order of the chunks, and within a chunk as they stand there.
     """
-    bits = _bits(chunks)
-    for piece in _pieces(chunks, bits, size):
+    merge = _Merge(chunks, size)
+    for piece in map(merge.piece, range(len(merge))):
         yield Trajectories(
-            piece.keys >> bits,
-            piece.keys & ((1 << bits) - 1),
+            piece.keys >> merge.bits,
+            piece.keys & ((1 << merge.bits) - 1),
             np.append(piece.starts, len(piece.values)),
             piece.steps.astype(np.int64, copy=False),
             piece.values.astype(np.float64, copy=False),
@@ -48,37 +74,23 @@ def in_ranges(chunks: Sequence[Chunk], size: int) -> Iterator[Trajectories]:
 
 
 def whole(chunks: Sequence[Chunk]) -> Trajectories:
-    """All values by row; see `in_ranges`."""
-    bits, count, at = _bits(chunks), sum(map(len, chunks)), 0
+    """All values by row, put together by several threads; see `in_ranges`."""
+    merge = _Merge(chunks, RANGE)
+    count = merge.offsets[-1]
     steps, values = np.empty(count, np.int64), np.empty(count, np.float64)
-    keys, starts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for piece in _pieces(chunks, bits, RANGE):
-        stop = at + len(piece.values)
-        steps[at:stop], values[at:stop] = piece.steps, piece.values
-        keys.append(piece.keys)
-        starts.append(piece.starts + at)
-        at = stop
-    rows = np.concatenate(keys)
-    offsets = np.concatenate([*starts, [count]], dtype=np.int64)
-    return Trajectories(rows >> bits, rows & ((1 << bits) - 1), offsets, steps, values)
 
+    def put(number: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        piece, first = merge.piece(number), merge.offsets[number]
+        part = slice(first, first + len(piece.values))
+        steps[part], values[part] = piece.steps, piece.values
+        return piece.keys, piece.starts + first
 
-def _bits(chunks: Sequence[Chunk]) -> int:
-    return max((chunk.bits for chunk in chunks), default=0)
-
-
-def _pieces(chunks: Sequence[Chunk], bits: int, size: int) -> Iterator[_Piece]:
-    if not chunks:
-        return
-    edges = _edges(chunks, size)
-    places = [_places(chunk, edges) for chunk in chunks]
-    for number in range(len(edges)):
-        parts = [
-            (chunk, slice(at[number], at[number + 1]))
-            for chunk, at in zip(chunks, places, strict=True)
-            if at[number] < at[number + 1]
-        ]
-        yield _piece(parts, bits)
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as threads:
+        found = list(threads.map(put, range(len(merge))))
+    keys = np.concatenate([np.empty(0, np.int64), *(keys for keys, _ in found)])
+    offsets = np.concatenate([*(starts for _, starts in found), [count]], dtype=np.int64)
+    ids = keys & ((1 << merge.bits) - 1)
+    return Trajectories(keys >> merge.bits, ids, offsets, steps, values)
 
 
 def _edges(chunks: Sequence[Chunk], size: int) -> npt.NDArray[np.int64]:
