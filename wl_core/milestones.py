@@ -1,10 +1,9 @@
 """Milestones: what views were at some positions of the past, so that `run.at` need not fold it all.
 
 A milestone of a view is its snapshot at a position, with the greatest step folded until then: the
-view as of step N is folded on from any milestone that has seen no step beyond N. While a Projector
-folds, a `Trail` leaves milestones so far apart that folding from one to the next takes some tenths
-of a second, and when there are too many of them, it thins them out evenly. They may be deleted at
-any time. What a view is now is kept by `checkpoints`.
+view as of step N is folded on from any milestone that has seen no step beyond N. When there are too
+many of a view, they are thinned out evenly. All of them may be deleted at any time. Where they are
+left, and which one is the nearest, is `trail`'s business; what a view is now, `checkpoints`'.
 
 Database ``marks``: ``<projection> 00 <position>`` -> header; ``blobs``: the SHA-256 of bytes, cut
 to 128 bits -> these bytes. What did not change from one milestone to the next (ids, metadata) is so
@@ -17,9 +16,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import struct
-import warnings
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,19 +26,11 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from wl_core.checkpoints import Checkpoint
 from wl_core.environment import Environment, Transaction, open_environment
-from wl_core.errors import MilestoneWarning, RunNotFoundError, StorageError
+from wl_core.errors import RunNotFoundError
 
-# Of a view, at most so many; they are this far apart at least, measured as `EventBatch.weight`:
-# about 2 M values, which are folded in some tenths of a second.
+# Of a view, at most so many.
 MOST = 48
-DISTANCE = 20 << 20
-# So much more must have been folded than a milestone adds to the disk, so that all milestones are
-# at most half as large as the log, and than is to be looked through for it, so that they cost less
-# time than they spare.
-_PER_BYTE_STORED = 2.0
-_PER_BYTE_READ = 0.25
 
 _FORMAT = 1
 _POSITION = struct.Struct(">Q")
@@ -58,8 +48,22 @@ class Mark:
     weight: int
 
 
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """A view at a mark. ``entries`` are its snapshot's values: name, dtype ("" for bytes), shape,
+    stored dtype, whether all elements are the stored one, and the hash of what is in ``blobs``.
+    """
+
+    name: str
+    version: int
+    identity: bytes
+    mark: Mark
+    entries: tuple[_Stored, ...]
+    blobs: Mapping[bytes, bytes]
+
+
 class Folded(Protocol):
-    """What the `Trail` needs of a projection."""
+    """What a milestone needs of a projection."""
 
     @property
     def name(self) -> str: ...
@@ -68,16 +72,6 @@ class Folded(Protocol):
     def version(self) -> int: ...
 
     def snapshot(self) -> dict[str, npt.NDArray[Any] | bytes]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Milestone:
-    name: str
-    version: int
-    identity: bytes
-    mark: Mark
-    entries: tuple[_Stored, ...]  # name, dtype or "", shape, stored dtype, constant or not, hash
-    blobs: Mapping[bytes, bytes]
 
 
 class Milestones:
@@ -109,7 +103,7 @@ class Milestones:
                 data = txn.get(entry[-1], db=blobs)
                 if data is None or _hash(data) != entry[-1]:
                     return None
-                state[entry[0]] = _unpacked(entry, data)
+                state[entry[0]] = unpacked(entry, data)
         return state
 
     def missing(self, digests: Collection[bytes]) -> list[bytes]:
@@ -117,7 +111,7 @@ class Milestones:
         with self._reading() as (txn, _, blobs):
             return [one for one in digests if txn is None or txn.get(one, db=blobs) is None]
 
-    def save(self, milestones: Sequence[_Milestone]) -> bool:
+    def save(self, milestones: Sequence[Milestone]) -> bool:
         """Writes all or none; False when the directory is read-only.
 
         Raises:
@@ -184,128 +178,10 @@ class Milestones:
                 yield txn, marks, blobs
 
 
-class Trail:
-    """Leaves milestones of views while they are folded, and finds those to go on from.
-
-    A disk that refuses costs time and nothing else: it is warned of once, then left alone.
-
-    Args:
-        milestones: where they are kept.
-        identity: names the log, None as long as that is empty.
-        leave: whether any are left; else they are only found.
-    """
-
-    def __init__(
-        self, milestones: Milestones, identity: Callable[[], bytes | None], *, leave: bool
-    ) -> None:
-        self._milestones = milestones
-        self._identity = identity
-        self._leaves = leave
-        self._due: dict[str, int] = {}  # by view, the weight at which there is one to leave
-
-    def leave(self, views: Iterable[tuple[Folded, Mark]]) -> None:
-        """Leaves a milestone of each of these views that has come far enough since the last.
-
-        One whose snapshot is large beside what was folded since then waits.
-        """
-        if not self._leaves:
-            return
-        due = [
-            (view, mark)
-            for view, mark in views
-            if mark.weight >= self._due.get(view.name, DISTANCE)
-        ]
-        if due:
-            with self._as_far_as_possible():
-                self._save(due)
-
-    def _save(self, due: list[tuple[Folded, Mark]]) -> None:
-        identity = self._identity()
-        if identity is None:
-            return
-        found = [self._milestone(view, mark, identity) for view, mark in due]
-        milestones = [one for one in found if one is not None]
-        if milestones and not self._milestones.save(milestones):
-            self._leaves = False  # a read-only place
-
-    def forget(self, names: Iterable[str]) -> None:
-        """Removes the milestones of these views: they will be folded from the beginning."""
-        self._due.clear()
-        with self._as_far_as_possible():
-            self._milestones.clear(names)
-
-    def nearest(self, view: Folded, last_step: int, low: int, high: int) -> Checkpoint | None:
-        """The last milestone of the view that has seen no step beyond ``last_step``.
-
-        Its position is greater than ``low`` and no greater than ``high``.
-        """
-        with self._as_far_as_possible():
-            identity = self._identity()
-            if identity is None:
-                return None
-            fitting = view.name, view.version, identity
-            for mark in reversed(self._milestones.marks(*fitting)):
-                if mark.last_step > last_step or not low < mark.position <= high:
-                    continue
-                state = self._milestones.load(*fitting, mark.position)
-                if state is not None:
-                    return Checkpoint(
-                        view.name,
-                        view.version,
-                        mark.position,
-                        identity,
-                        state,
-                        last_step=mark.last_step,
-                        weight=mark.weight,
-                    )
-                if self._leaves:  # it is damaged, and no other is left beside it
-                    self._milestones.remove(view.name, mark.position)
-        return None
-
-    @contextlib.contextmanager
-    def _as_far_as_possible(self) -> Iterator[None]:
-        try:
-            yield
-        except StorageError as error:
-            self._leaves = False
-            warnings.warn(
-                f"the milestones at {self._milestones.path} cannot be used, so going back in time"
-                f" takes longer; make room, or delete the directory: {error}",
-                MilestoneWarning,
-                stacklevel=2,
-            )
-
-    def _milestone(self, view: Folded, mark: Mark, identity: bytes) -> _Milestone | None:
-        marks = self._milestones.marks(view.name, view.version, identity)
-        if not self._is_due(view.name, mark, marks, DISTANCE):
-            return None
-        state = view.snapshot()
-        distance = max(DISTANCE, int(_PER_BYTE_READ * sum(map(_size, state.values()))))
-        if not self._is_due(view.name, mark, marks, distance):
-            return None
-        found = _packed(view, identity, mark, state)
-        added = sum(len(found.blobs[one]) for one in self._milestones.missing(found.blobs))
-        distance = max(distance, int(_PER_BYTE_STORED * added))
-        if not self._is_due(view.name, mark, marks, distance):
-            return None
-        self._due[view.name] = mark.weight + distance
-        return found
-
-    def _is_due(self, name: str, mark: Mark, marks: list[Mark], distance: int) -> bool:
-        """Whether the next milestone is near enough to none; remembers where it would be."""
-        distance = max(distance, mark.weight // MOST)
-        due = mark.weight
-        for weight in (0, *(one.weight for one in marks)):
-            if abs(due - weight) < distance:
-                due = weight + distance
-        self._due[name] = due
-        return due <= mark.weight
-
-
 # -- thinning ----------------------------------------------------------------------------------
 
 
-def _thin(txn: Transaction, marks: Any, new: _Milestone) -> int:
+def _thin(txn: Transaction, marks: Any, new: Milestone) -> int:
     """Removes what cannot be used and what is too many; tells how many that were."""
     fits = (new.version, new.identity)
     kept: list[tuple[bytes, int]] = []
@@ -343,7 +219,7 @@ def _key(name: str, position: int) -> bytes:
     return name.encode() + b"\0" + _POSITION.pack(position)
 
 
-def _headers(txn: Transaction, marks: Any, name: str) -> list[tuple[bytes, _Milestone | None]]:
+def _headers(txn: Transaction, marks: Any, name: str) -> list[tuple[bytes, Milestone | None]]:
     prefix = name.encode() + b"\0"
     cursor = txn.cursor(db=marks)
     found = []
@@ -354,13 +230,13 @@ def _headers(txn: Transaction, marks: Any, name: str) -> list[tuple[bytes, _Mile
     return found
 
 
-def _header(one: _Milestone) -> bytes:
+def _header(one: Milestone) -> bytes:
     mark = (one.mark.position, one.mark.last_step, one.mark.weight)
     body: bytes = msgpack.packb((_FORMAT, one.name, one.version, one.identity, mark, one.entries))
     return struct.pack("<I", zlib.crc32(body)) + body
 
 
-def _read(data: bytes | None) -> _Milestone | None:
+def _read(data: bytes | None) -> Milestone | None:
     """The header, None when there is none, it is damaged or of a wl that does it otherwise."""
     if data is None or len(data) < 4 or zlib.crc32(data[4:]) != struct.unpack("<I", data[:4])[0]:
         return None
@@ -368,10 +244,11 @@ def _read(data: bytes | None) -> _Milestone | None:
     if format_ != _FORMAT:
         return None
     name, version, identity, mark, entries = fields
-    return _Milestone(name, version, identity, Mark(*mark), entries, {})
+    return Milestone(name, version, identity, Mark(*mark), entries, {})
 
 
-def _size(value: npt.NDArray[Any] | bytes) -> int:
+def size_of(value: npt.NDArray[Any] | bytes) -> int:
+    """In bytes, as a snapshot has it."""
     return value.nbytes if isinstance(value, np.ndarray) else len(value)
 
 
@@ -379,9 +256,10 @@ def _hash(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:16]
 
 
-def _packed(
+def packed(
     view: Folded, identity: bytes, mark: Mark, state: Mapping[str, npt.NDArray[Any] | bytes]
-) -> _Milestone:
+) -> Milestone:
+    """The milestone of a view whose snapshot is ``state``, made small."""
     entries: list[_Stored] = []
     blobs: dict[bytes, bytes] = {}
     for name, value in state.items():
@@ -398,10 +276,11 @@ def _packed(
         digest = _hash(data)
         blobs[digest] = data
         entries.append((name, dtype, shape, narrow, constant, digest))
-    return _Milestone(view.name, view.version, identity, mark, tuple(entries), blobs)
+    return Milestone(view.name, view.version, identity, mark, tuple(entries), blobs)
 
 
-def _unpacked(entry: _Stored, data: bytes) -> npt.NDArray[Any] | bytes:
+def unpacked(entry: _Stored, data: bytes) -> npt.NDArray[Any] | bytes:
+    """One value of a snapshot, bit for bit as it was."""
     _, dtype, shape, narrow, constant, _ = entry
     if not dtype:
         return data

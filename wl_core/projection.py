@@ -26,7 +26,8 @@ from wl_core.batches import EventBatch, batches
 from wl_core.checkpoints import UNKNOWN, Checkpoint, Checkpoints
 from wl_core.codec import DamagedFrame, Frame
 from wl_core.errors import ProjectionParkedError, UnknownNameError, UsageError, nearest
-from wl_core.milestones import Mark, Milestones, Trail
+from wl_core.milestones import Mark, Milestones
+from wl_core.trail import Trail
 from wl_core.view_files import ViewFiles, exclusive
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import wl_core as wl
 from tests.core.cli_runs import LogWriter, floats, values, write_run
-from wl_core import milestones as module
+from wl_core import milestones, trail
 from wl_core.checkpoints import Checkpoint, Checkpoints
 from wl_core.cli import _run as run_command
 from wl_core.codec import DamagedFrame, Frame
@@ -48,10 +48,11 @@ VIEWS: list[tuple[str, type[Projection]]] = [
 def milestones_everywhere(distance: int = 1, most: int = 1_000) -> Iterator[None]:
     """As if the smallest log were a large one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "DISTANCE", distance)
-        patch.setattr(module, "MOST", most)
-        patch.setattr(module, "_PER_BYTE_STORED", 0.0)
-        patch.setattr(module, "_PER_BYTE_READ", 0.0)
+        patch.setattr(trail, "DISTANCE", distance)
+        patch.setattr(trail, "MOST", most)
+        patch.setattr(milestones, "MOST", most)
+        patch.setattr(trail, "_PER_BYTE_STORED", 0.0)
+        patch.setattr(trail, "_PER_BYTE_READ", 0.0)
         yield
 
 
@@ -400,9 +401,9 @@ def test_arrays_come_back_bit_for_bit(
         "bytes": b"as they are",
         "nothing": b"",
     }
-    one = module._packed(Cells(), b"log", Mark(1, 1, 1), state)
+    one = milestones.packed(Cells(), b"log", Mark(1, 1, 1), state)
     for entry in one.entries:
-        before, after = state[entry[0]], module._unpacked(entry, one.blobs[entry[-1]])
+        before, after = state[entry[0]], milestones.unpacked(entry, one.blobs[entry[-1]])
         if isinstance(before, bytes):
             assert after == before
             continue
@@ -415,7 +416,7 @@ SAVE_FOR_EVER = """
     import sys
     from pathlib import Path
     import numpy as np
-    from wl_core.milestones import Mark, Milestones, _packed
+    from wl_core.milestones import Mark, Milestones, packed
 
     class View:
         name, version = "view", 1
@@ -423,7 +424,7 @@ SAVE_FOR_EVER = """
     milestones = Milestones(Path(sys.argv[1]))
     for position in range(1, 1_000_000):
         state = {str(n): np.arange(20_000) + position + n for n in range(20)}
-        milestones.save([_packed(View, b"log", Mark(position, position, position), state)])
+        milestones.save([packed(View, b"log", Mark(position, position, position), state)])
         print(position, flush=True)
 """
 
@@ -587,7 +588,7 @@ def test_replay_verifies_the_milestones_of_the_past(
         found, (name, version, identity) = stored(run)
         wrong = run.view("samples")  # of the present
         mark = Mark(4, 0, 10_000)
-        found.save([module._packed(wrong, identity, mark, wrong.snapshot())])
+        found.save([milestones.packed(wrong, identity, mark, wrong.snapshot())])
         assert (name, version) == (wrong.name, wrong.version)
     status, out, _ = command("replay", "--verify", "--at-step", "0")
     assert status == 1
