@@ -65,19 +65,17 @@ class Grouping:
 
 def crossed(first: Grouping, second: Grouping) -> tuple[Groups | None, Groups, Groups]:
     """Each row once for each pair of its groups: ``rows`` (None: every row once), both groups."""
-    if first.rows is None and second.rows is None:
-        return None, first.groups, second.groups
-    rows = _rows(first)
-    counts = np.bincount(_rows(second), minlength=second.size)
-    times = counts[rows]
-    at = np.repeat(np.arange(len(rows)), times)
+    if second.rows is None:
+        theirs = second.groups if first.rows is None else second.groups[first.rows]
+        return first.rows, first.groups, theirs
+    if first.rows is None:
+        return second.rows, first.groups[second.rows], second.groups
+    counts = np.bincount(second.rows, minlength=second.size)
+    times = counts[first.rows]
+    at = np.repeat(np.arange(len(times)), times)
     nth = np.arange(len(at)) - np.repeat(np.cumsum(times) - times, times)
-    place = (np.cumsum(counts) - counts)[rows[at]] + nth
-    return rows[at], first.groups[at], second.groups[place]
-
-
-def _rows(grouping: Grouping) -> Groups:
-    return np.arange(grouping.size) if grouping.rows is None else grouping.rows
+    rows = first.rows[at]
+    return rows, first.groups[at], second.groups[(np.cumsum(counts) - counts)[rows] + nth]
 
 
 def combined(first: Grouping, second: Grouping) -> Grouping:
