@@ -16,6 +16,7 @@ import wl_core as wl
 from tests.core.watched_runs import Finished, events, loss
 from wl_core import evaluation
 from wl_core.session import current_session
+from wl_core.shape_classifiers import registry as classifiers
 from wl_core.signals import registry
 from wl_core.watch.known import watched_criterions
 
@@ -102,6 +103,7 @@ def test_everything_is_forgotten(finished: Finished, tmp_path: Path) -> None:
     def watch_all() -> torch.nn.Module:
         wl.signal(name="twice", subscribe_to="loss")(lambda ctx: 2 * ctx.subscribed_value)
         wl.eval_fn(lambda loader: None)
+        wl.signal_classifier(signal="loss")(lambda values: "mine")
         model = torch.nn.Sequential(torch.nn.Linear(2, 2))
         wl.watch_or_edit(model, flag="model")
         wl.track_model_signals(model)
@@ -123,6 +125,7 @@ def test_everything_is_forgotten(finished: Finished, tmp_path: Path) -> None:
             [],
             [],
         )
+        assert not classifiers.has_own("loss")
         assert not any(one._forward_hooks for one in model.modules())
         with wl.open_run(tmp_path / name) as run:
             assert [one["signal"] for one in events(run, "values")] == ["loss", "twice"]

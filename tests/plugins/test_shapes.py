@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,40 @@ def test_a_classifier_of_a_signal_goes_before_that_of_all(writer: LogWriter) -> 
 def test_what_is_no_classifier_is_refused() -> None:
     with pytest.raises(wl.WlError, match="'high'"):
         wl.signal_classifier("high")  # type: ignore[call-overload]
+
+
+def printed(command: str, *options: str, run: Path) -> Any:
+    from click.testing import CliRunner
+
+    from wl_core.cli import group
+
+    arguments = [command, *options, str(run), "--json"]
+    done = CliRunner().invoke(group, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_the_command_line_filters_sorts_and_shows_by_shape(writer: LogWriter) -> None:
+    train(writer)
+    run = writer.directory.path
+    where = 'train_bce/sample > 2 and shape == "flat_high"'
+    found = printed("samples", "--where", where, run=run)
+    assert [(row["sample_id"], row["shape"]) for row in found] == [
+        ("flat_high-0", "flat_high"),
+        ("flat_high-1", "flat_high"),
+    ]
+    options = ("--sort", "shape", "--columns", "sample_id,shape", "--limit", "3")
+    assert printed("samples", *options, run=run) == [
+        {"sample_id": name, "shape": NAMED[name]}
+        for name in ("flat_high-0", "flat_high-1", "forgotten-0")
+    ]
+    early = printed("samples", "--at-step", "3", "--columns", "shape", "--limit", "1", run=run)
+    assert early == [{"shape": None}]
+    of_all = printed("instances", "--all", "--where", "shape != sample/shape", run=run)
+    assert {row["sample_id"] for row in of_all} == set(IDS) - {"high_variance-0", "high_variance-1"}
+
+
+def test_who_does_not_ask_for_shapes_is_not_shown_them(writer: LogWriter, counted: Counted) -> None:
+    train(writer)
+    assert "shape" not in printed("samples", run=writer.directory.path)[0]
+    assert counted.rows == []
