@@ -141,7 +141,7 @@ def known(path: Path, name: str) -> dict[str, Any]:
 
 def per_sample() -> None:
     @wl.signal(name="per_sample", subscribe_to="loss", log=True)
-    def made(ctx: Any) -> float | None:
+    def made(ctx: Any) -> Any:
         assert (ctx.is_dynamic, ctx.logits, ctx.annotation_id) == (True, None, 0) or registering()
         if ctx.sample_id == "m2" and ctx.step % 2:
             return None
@@ -166,13 +166,13 @@ def batched() -> None:
 
 def throttled() -> None:
     @wl.signal(name="throttled", subscribe_to="loss", compute_every_n_steps=3, min_step=4)
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         return ctx.subscribed_value
 
 
 def of_inputs() -> None:
     @wl.signal(name="of_inputs", inputs=["loss", "error", "first"])
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         assert ctx.subscribed_value is None
         return ctx.inputs["loss"] + 2 * ctx.inputs["error"] - ctx.inputs["first"]
 
@@ -185,7 +185,7 @@ def of_batches_of_inputs() -> None:
 
 def of_instances() -> None:
     @wl.signal(name="of_instances", subscribe_to="dice", level="instance", log=True)
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         mask = np.asarray(ctx.target)
         earlier = ctx.latest("area", default=-1.0) + ctx.latest("loss", require_fresh=True)
         return ctx.subscribed_value + 10 * ctx.annotation_id + float(mask.sum()) + earlier
@@ -199,7 +199,7 @@ def of_batches_of_instances() -> None:
 
 def of_history() -> None:
     @wl.signal(name="of_history", subscribe_to="first", include_history=True)
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         steps, values = ctx.history
         assert steps[-1] == ctx.step
         return float(values.sum() + steps.sum())
@@ -209,17 +209,17 @@ def of_the_latest() -> None:
     """What was saved with it is there, and of the later call what there was the step before."""
 
     @wl.signal(name="of_the_latest", subscribe_to="first")
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         return ctx.latest("last", default=5.0) + ctx.latest("error", default=7.0)
 
     @wl.signal(name="stale", subscribe_to="loss")
-    def stale(ctx: Any) -> float:
+    def stale(ctx: Any) -> Any:
         return ctx.latest("error", default=7.0) + ctx.latest("first", default=9.0)
 
 
 def of_cells() -> None:
     @wl.signal(name="of_cells", subscribe_to="loss")
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         cells = [
             ctx.dataframe.get_value(ctx.origin, "m0", "error") or 0.0,
             ctx.dataframe.get_value(ctx.origin, ctx.sample_id, "times_seen") or 0.0,
@@ -231,30 +231,30 @@ def of_cells() -> None:
 
 def of_arrays() -> None:
     @wl.signal(name="of_arrays", subscribe_to="loss")
-    def made(ctx: Any) -> float | None:
+    def made(ctx: Any) -> Any:
         given = ctx.prediction  # of the call, else the one before
         return None if given is None else float(given.sum())
 
     @wl.signal(name="later", subscribe_to="first")
-    def later(ctx: Any) -> float | None:
+    def later(ctx: Any) -> Any:
         return None if ctx.prediction is None else float(ctx.prediction[0]) + ctx.step
 
     @wl.signal(name="of_numbers", subscribe_to="error")
-    def of_numbers(ctx: Any) -> float:
+    def of_numbers(ctx: Any) -> Any:
         return float(ctx.prediction) + float(ctx.target[0])
 
 
 def of_one_another() -> None:
     @wl.signal(name="of_one_another", subscribe_to="loss")
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         return ctx.subscribed_value + ctx.latest("second", default=3.0)
 
     @wl.signal(name="second", subscribe_to="of_one_another", include_history=True, log=True)
-    def second(ctx: Any) -> float:
+    def second(ctx: Any) -> Any:
         return float(ctx.history[1].mean())
 
     @wl.signal(name="third", inputs=["second", "error"], min_step=6)
-    def third(ctx: Any) -> float:
+    def third(ctx: Any) -> Any:
         cell = ctx.dataframe.get_value(ctx.origin, ctx.sample_id, "of_one_another")
         return ctx.inputs["second"] * ctx.inputs["error"] + cell
 
@@ -271,7 +271,7 @@ def of_texts() -> None:
 
 def of_what_comes_late() -> None:
     @wl.signal(name="of_what_comes_late", subscribe_to="late", include_history=True)
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         return ctx.step + len(ctx.history[0]) + ctx.latest("loss", default=0.5)
 
 
@@ -311,26 +311,26 @@ def test_it_is_as_if_it_had_been_there(define: Define, past: Path, told: Path) -
 
 def static_ones() -> None:
     @wl.signal(name="odd")
-    def odd(ctx: Any) -> float | None:
+    def odd(ctx: Any) -> Any:
         assert (ctx.is_static, ctx.step, ctx.subscribed_value) == (True, 0, None)
         return None if ctx.sample_id == "m4" else float(ctx.metadata["index"] % 2)
 
     @wl.signal(name="odder", subscribe_to="odd")
-    def odder(ctx: Any) -> float:
+    def odder(ctx: Any) -> Any:
         return ctx.subscribed_value + 0.5
 
     @wl.signal(name="with_odd", subscribe_to="loss")
-    def with_odd(ctx: Any) -> float:
+    def with_odd(ctx: Any) -> Any:
         return ctx.subscribed_value + ctx.latest("odd", default=2.0)
 
 
 def of_the_data() -> None:
     @wl.signal(name="brightness")
-    def brightness(ctx: Any) -> float:
+    def brightness(ctx: Any) -> Any:
         return float(ctx.image.mean()) + len(ctx.target) + ctx.data.ndim
 
     @wl.signal(name="greatest", level="instance")
-    def greatest(ctx: Any) -> float:
+    def greatest(ctx: Any) -> Any:
         return float(np.asarray(ctx.target).max())
 
 
@@ -370,13 +370,13 @@ def test_masks_are_in_the_log_and_data_is_not(past: Path) -> None:
 
 def doubled() -> None:
     @wl.signal(name="doubled", subscribe_to="loss")
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         return ctx.subscribed_value * 2
 
 
 def after_doubled() -> None:
     @wl.signal(name="seen_doubled", subscribe_to="doubled", include_history=True)
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         error = ctx.latest("error", default=0.0)
         return float(ctx.history[1].sum()) + error + ctx.latest("doubled")
 
@@ -454,7 +454,7 @@ def test_nothing_is_appended_where_nothing_was_found(past: Path) -> None:
 
 def fails() -> None:
     @wl.signal(name="fails", subscribe_to="loss")
-    def made(ctx: Any) -> float:
+    def made(ctx: Any) -> Any:
         if ctx.sample_id == "m3":
             raise RuntimeError("out of luck")
         return 1.0
@@ -481,7 +481,7 @@ def test_a_function_that_raises_is_recorded_once_and_the_others_count(past: Path
 def test_what_ends_it_leaves_nothing(past: Path, error: type[BaseException]) -> None:
     def ends() -> None:
         @wl.signal(name="ends", subscribe_to="loss", strict=True)
-        def made(ctx: Any) -> float:
+        def made(ctx: Any) -> Any:
             if ctx.step == 6:
                 raise error
             return 1.0
@@ -531,7 +531,7 @@ def test_a_training_that_goes_on_meanwhile_wins(past: Path) -> None:
 
     def goes_on() -> None:
         @wl.signal(name="slow", subscribe_to="loss")
-        def made(ctx: Any) -> float:
+        def made(ctx: Any) -> Any:
             if not trained:
                 trained.append(True)
                 wl.start_run(past)
@@ -548,7 +548,7 @@ def test_a_training_that_goes_on_meanwhile_wins(past: Path) -> None:
 def test_two_at_once_are_one_too_many(past: Path) -> None:
     def within() -> None:
         @wl.signal(name="within", subscribe_to="loss", strict=True)
-        def made(ctx: Any) -> float:
+        def made(ctx: Any) -> Any:
             compute(past, doubled)
             return 1.0
 
@@ -621,7 +621,7 @@ def test_killed_it_is_there_whole_or_not_at_all(past: Path, tmp_path: Path, when
 def test_a_disk_that_refuses_leaves_the_log_as_it_was(past: Path) -> None:
     def fills() -> None:
         @wl.signal(name="fills", subscribe_to="loss")
-        def made(ctx: Any) -> float:
+        def made(ctx: Any) -> Any:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
             return 1.0
 
