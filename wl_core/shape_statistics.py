@@ -35,6 +35,7 @@ _SIGNIFICANT = 3.71  # standard errors that a drop or a rebound must have, for l
 _SHORT = 7.3  # … and how many more of them, over the length, for short ones
 _SHARE_OF_LEVEL = 0.137  # what a drop or a rebound must be of the level, however small the noise
 _SHARE_OF_RANGE = 0.223  # what a rebound must be of everything that the value went through
+_SHORTEST_DIP = 12  # of the length: what is shorter is an outlier, of which a long one has many
 _NOISY = 0.171  # noise over level from which on a trajectory without direction is an oscillation
 _WILD = 1.43  # how much more it takes where the noise is that of an oscillation
 _SPIKE = 5.3  # noises that a spike must have
@@ -182,8 +183,11 @@ class _Rebound:
         third = max(1, len(y) // 3)
         tail = third, _mean(y[-third:])
         z, low = np.full(len(noise), -np.inf, np.float32), y[0]
-        best = np.ones(len(noise), np.intp)
+        best = np.zeros(len(noise), np.intp)
+        least = min(len(y) // _SHORTEST_DIP, stretches[-1][0])
         for width, means in stretches:
+            if 2 * width <= least:
+                continue
             lowest = _before_the_end(width, means).min(axis=0)
             for last_width, last in ((width, means[-1]), tail):
                 found = (last - lowest) / (noise * _standard_error(width, last_width))

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bench_shapes [--rows N] [--per-cell N]
 
 Speed: trajectories of 50 values a second on one core, beside merely adding the same values up,
-which nothing that looks at them can undercut. Accuracy: by noise and length, on the two families
+which nothing that looks at them can undercut. Accuracy: by noise and length, on the three families
 of labelled trajectories of `wl_core.testing.shapes`, all multiplied by random factors; then the
 confusion matrix at 50 values and a noise of 0.05. Prints tables, then one line of JSON.
 """

@@ -1,11 +1,12 @@
 """Labelled trajectories: what each of the seven shapes means, as numbers that can be drawn.
 
 Whoever writes a classifier measures it with these (`tests/benchmarks/bench_shapes.py` measures the
-built-in one). Two families draw the same seven meanings in different ways, so that a classifier
-that has merely learned the formulas of one is found out by the other:
+built-in one). Three families draw the same seven meanings in different ways, so that a classifier
+that has merely learned the formulas of one is found out by the others:
 
     "lines"   lines, exponentials and broken lines; the noise is as large everywhere
     "curves"  power laws, staircases, sigmoids, wandering levels; the noise is a share of the value
+    "walks"   steps of random size from one level to the next; the noise has outliers (Student, 5)
 
 All begin near 1 and are never scaled: multiply them as you like. What the labels mean:
 
@@ -28,8 +29,8 @@ import numpy.typing as npt
 
 from wl_core.shape_statistics import LOSS_SHAPES
 
-Family = Literal["lines", "curves"]
-FAMILIES: tuple[Family, ...] = ("lines", "curves")
+Family = Literal["lines", "curves", "walks"]
+FAMILIES: tuple[Family, ...] = ("lines", "curves", "walks")
 _Random: TypeAlias = np.random.Generator
 _Values: TypeAlias = npt.NDArray[np.float64]
 _Draw: TypeAlias = Callable[[_Random, _Values], _Values]
@@ -40,14 +41,17 @@ def trajectory(
 ) -> _Values:
     """One trajectory ``[length]`` of that shape.
 
-    ``noise`` is the standard deviation of Gaussian noise: of what is added, to a trajectory that
-    begins at 1 ("lines"), or of the factor that each value is multiplied by ("curves").
+    ``noise`` is the standard deviation of what is added to a trajectory that begins at 1, or, of
+    "curves", of the factor that each value is multiplied by.
     """
     time = np.linspace(0, 1, length)
     draw = _SHAPES[family]
     values = _spiked(draw, rng, time) if shape == "spiked" else draw[shape](rng, time)
-    noises = noise * rng.standard_normal(length)
-    noisy: _Values = values + (noises if family == "lines" else noises * values)
+    if family == "walks":  # with a standard deviation of 1, as the others'
+        noises = noise * rng.standard_t(5, length) / np.sqrt(5 / 3)
+    else:
+        noises = noise * rng.standard_normal(length)
+    noisy: _Values = values + (noises * values if family == "curves" else noises)
     return noisy
 
 
@@ -193,6 +197,49 @@ def _wandering(rng: _Random, length: int) -> _Values:
     return found
 
 
+# -- "walks" ---------------------------------------------------------------
+
+
+def _monotonic_walk(rng: _Random, time: _Values) -> _Values:
+    return _walk(rng, 1, rng.uniform(0.03, 0.33), len(time))
+
+
+def _plateaued_walk(rng: _Random, time: _Values) -> _Values:
+    length, level = len(time), rng.uniform(0.4, 0.7)
+    first = max(2, int(length * rng.uniform(0.08, 0.38)))
+    return np.concatenate([_walk(rng, 1, level, first), np.full(length - first, level)])
+
+
+def _slow_wave(rng: _Random, time: _Values) -> _Values:
+    return 1 + rng.uniform(-0.04, 0.04) * np.sin(rng.uniform(1, 6) * time + rng.uniform(0, 6))
+
+
+def _flips(rng: _Random, time: _Values) -> _Values:
+    sizes = rng.uniform(0.25, 0.5) * rng.uniform(0.6, 1.4, len(time))
+    return 1 + rng.choice([-1.0, 1.0], len(time)) * sizes
+
+
+def _u_walk(rng: _Random, time: _Values) -> _Values:
+    low, first = rng.uniform(0.05, 0.4), max(3, int(len(time) * rng.uniform(0.3, 0.65)))
+    end = low + (1 - low) * rng.uniform(0.4, 1.1)
+    rise = _walk(rng, low, end, len(time) - first + 1)[1:]
+    return np.concatenate([_walk(rng, 1, low, first), rise])
+
+
+def _forgotten_walk(rng: _Random, time: _Values) -> _Values:
+    length, low = len(time), rng.uniform(0.05, 0.35)
+    end = low + (1 - low) * rng.uniform(0.4, 1)
+    first, rising = max(3, int(length * rng.uniform(0.2, 0.45))), int(length * rng.uniform(0, 0.12))
+    rise = _walk(rng, low, end, rising + 2)[1:]
+    return np.concatenate([_walk(rng, 1, low, first), rise, np.full(length, end)])[:length]
+
+
+def _walk(rng: _Random, start: float, end: float, length: int) -> _Values:
+    """From one level to another without turning back, by steps of random size."""
+    steps = np.concatenate([[0], rng.gamma(rng.uniform(0.5, 3), 1, length - 1).cumsum()])
+    return np.asarray(start + (end - start) * steps / steps[-1])
+
+
 _SHAPES: dict[str, dict[str, _Draw]] = {
     "lines": {
         "monotonic": _monotonic_line,
@@ -209,5 +256,13 @@ _SHAPES: dict[str, dict[str, _Draw]] = {
         "high_variance": _bursts,
         "u_shape": _curved_u,
         "forgotten": _forgotten_curve,
+    },
+    "walks": {
+        "monotonic": _monotonic_walk,
+        "plateaued": _plateaued_walk,
+        "flat_high": _slow_wave,
+        "high_variance": _flips,
+        "u_shape": _u_walk,
+        "forgotten": _forgotten_walk,
     },
 }
