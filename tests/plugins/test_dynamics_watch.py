@@ -15,6 +15,7 @@ from torch.nn import functional
 
 import wl_core as wl
 from tests.core import watched_runs
+from tests.core.fake_device import fake_device
 from tests.core.watched_runs import Finished
 from wl_core.errors import SignalShapeError, UsageError
 from wl_plugins import dynamics
@@ -248,6 +249,21 @@ def trained(watch: bool) -> list[Any]:
             optimizer.step()
         seen += [loss.detach(), *(one.grad.clone() for one in model.parameters())]
     return [*seen, *model.parameters(), y, torch.get_rng_state()]
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2, 2)])
+def test_nobody_waits_for_a_device(finished: Finished, shape: tuple[int, ...]) -> None:
+    z, y = random_logits(*shape), torch.ones(shape[0], *shape[2:], dtype=torch.int64)
+    y[0] = -100
+    with fake_device() as device:
+        with wl.guard_training_context:
+            dynamics.watch(device.tensor(z), device.tensor(y), [1, 2, 3, 4], origin="train")
+        assert device.waits == []
+        device.catch_up()
+        found = of_samples(finished())
+    assert math.isnan(found["loss"].pop(0))
+    expected = functional.cross_entropy(z, y, reduction="none").reshape(4, -1).mean(1)
+    assert found["loss"] == pytest.approx(expected[1:].tolist(), rel=1e-5)
 
 
 def test_watching_changes_no_bit_of_a_training(finished: Finished) -> None:
