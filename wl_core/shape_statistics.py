@@ -234,7 +234,8 @@ def _mean(x: _Floats) -> _Floats:
 
 
 def _not_zero(x: _Floats) -> _Floats:
-    return np.where(x == 0, np.float32(1), x)
+    """Values are scaled: a difference as small as that is rounding, and nothing to divide by."""
+    return np.where(np.abs(x) < _NO_LEVEL, np.float32(1), x)
 
 
 def _without_highest(x: _Floats) -> tuple[_Floats, _Floats, _Floats]:
