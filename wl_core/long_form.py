@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wl_core.run import Run
 
 PART = 1 << 17  # rows of a table: enough for a row group, few enough for a list of texts a column
-HELD = 1 << 24  # values that are sorted at once: 16 bytes each, and as much again for a moment
+HELD = 1 << 23  # values that are sorted at once: 48 bytes each for a moment
 
 _Rows: TypeAlias = npt.NDArray[np.intp]
 _ANNOTATION_BITS = 32  # a row and an annotation_id in one integer
@@ -93,7 +93,7 @@ class LongForm:
 
     def whole(self) -> Table:
         """All values in one table."""
-        values = self._in_order(_joined(list(self._pieces())))
+        values = self._in_order(list(self._pieces()))
         return _table(self._history.index, values, 0, len(values))
 
     def tables(self, *, values: int = PART, held: int = HELD) -> Iterator[tuple[float, Table]]:
@@ -126,10 +126,10 @@ class LongForm:
             else:
                 kept.clear()
         if total <= held:
-            yield total, self._in_order(_joined(kept))
+            yield total, self._in_order(kept)
             return
         for low, high in _spans(counts, held):
-            yield total, self._in_order(_joined(list(self._pieces(low, high))))
+            yield total, self._in_order(list(self._pieces(low, high)))
 
     def _pieces(self, low: int = 0, high: int | None = None) -> Iterator[Trajectories]:
         """What was chosen of the samples with these ranks, as the view has it."""
@@ -140,9 +140,11 @@ class LongForm:
                 mask &= (ranks >= low) & (ranks < high)
             yield found if mask.all() else _taken(found, np.flatnonzero(mask))
 
-    def _in_order(self, found: Trajectories) -> Trajectories:
-        order = np.argsort(self._ranks[found.sample_rows], kind="stable")
-        return _taken(found, order)
+    def _in_order(self, pieces: list[Trajectories]) -> Trajectories:
+        """The pieces as one, sorted by rank; the list is emptied, to hold nothing twice."""
+        found = _joined(pieces)
+        pieces.clear()
+        return _taken(found, np.argsort(self._ranks[found.sample_rows], kind="stable"))
 
 
 def _spans(counts: npt.NDArray[np.int64], held: int) -> Iterator[tuple[int, int]]:
@@ -160,7 +162,8 @@ def _taken(found: Trajectories, rows: _Rows) -> Trajectories:
     counts = found.counts[rows]
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
-    at = np.arange(total) + np.repeat(found.offsets[rows] - (ends - counts), counts)
+    at = np.repeat(found.offsets[rows] - (ends - counts), counts)
+    at += np.arange(total)
     return Trajectories(
         found.sample_rows[rows],
         found.annotation_ids[rows],

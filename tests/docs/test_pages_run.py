@@ -4,6 +4,7 @@ A comment before a fenced block says what is done with it:
 
     <!-- file: NAME -->      it is written to that file
     <!-- run: python -->     it is run as a script
+    <!-- run: python+NAME -->  the same, where that module is installed
     <!-- run: console -->    its ``$`` lines are run by bash, one after the other; what stands
                              below one must be its output, with ``...`` for any text
     <!-- from: FILE -->      its lines stand in that file of the repository, one after the other
@@ -17,6 +18,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -84,7 +86,10 @@ def test_page(page: Path, tmp_path: Path) -> None:
             (tmp_path / argument).write_text(text)
         elif action == "from":
             assert unindented(text) in unindented((ROOT / argument).read_text()), text
-        elif argument == "python":
+        elif argument.startswith("python"):
+            module = argument.partition("+")[2]
+            if module and find_spec(module) is None:
+                continue
             done = run([sys.executable, "-c", text], tmp_path)
             assert done.returncode == 0, f"{text}\n{done.stdout}"
         else:
