@@ -14,11 +14,9 @@ import itertools
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy.typing as npt
 
@@ -26,9 +24,13 @@ from wl_core.batches import EventBatch, batches
 from wl_core.checkpoints import UNKNOWN, Checkpoint, Checkpoints
 from wl_core.codec import DamagedFrame, Frame
 from wl_core.errors import ProjectionParkedError, UnknownNameError, UsageError, nearest
+from wl_core.frame_stream import FrameSource, FrameStream
+from wl_core.held import Held, Parked
 from wl_core.milestones import Mark, Milestones
 from wl_core.trail import Trail
 from wl_core.view_files import ViewFiles, exclusive
+
+__all__ = ["FrameSource", "Parked", "Projection", "Projector"]
 
 
 class Projection(ABC):
@@ -83,97 +85,6 @@ class Projection(ABC):
         """Takes in what ``later`` folded from the events after those of this one."""
 
 
-class FrameSource(Protocol):
-    """What a Projector reads: an `EventLog`, or anything else that has frames."""
-
-    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame | DamagedFrame]: ...
-
-    @property
-    def next_position(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """A projection that raised in a fold and is left out since.
-
-    ``position`` is that of the first event of the batch in which it happened.
-    """
-
-    plugin: str
-    projection: str
-    position: int
-    error: Exception
-    traceback: str
-
-
-@dataclass(slots=True)
-class _Held:
-    """A projection and where it stands."""
-
-    plugin: str
-    projection: Projection
-    position: int = 0
-    last_step: int = -1  # the greatest step that was folded
-    weight: int = 0  # what was folded, as `EventBatch.weight` has it
-    parked: Parked | None = field(default=None)
-    views: Path | None = None  # the directory of the checkpoints
-    files: ViewFiles | None = None
-    saved: int = 0  # the weight at its checkpoint
-
-    def __post_init__(self) -> None:
-        if self.views is not None:
-            self.files = ViewFiles(self.views, self.projection.name)
-            self.projection.attach(self.files)
-
-    def reset(self) -> None:
-        self.projection, self.position, self.parked = type(self.projection)(), 0, None
-        self.last_step, self.weight, self.saved = -1, 0, 0
-        self.__post_init__()
-
-    @property
-    def keeps_files(self) -> bool:
-        return self.files is not None and self.files.directory.exists()
-
-    def to_save(self, identity: bytes) -> Checkpoint | None:
-        """The checkpoint of this moment; None when a file of it was removed under it."""
-        projection, sizes = self.projection, {}
-        names = projection.files()
-        if names and self.files is not None:
-            found = self.files.sizes(names)
-            if found is None:
-                return None
-            self.files.sync(names)
-            sizes = found
-        return Checkpoint(
-            projection.name,
-            projection.version,
-            self.position,
-            identity,
-            projection.snapshot(),
-            sizes,
-            self.last_step,
-            self.weight,
-        )
-
-    def collect(self, checkpoints: Checkpoints) -> None:
-        if self.files is not None:
-            self.files.collect(checkpoints.files(self.projection.name))
-
-    def restore(self, found: Checkpoint) -> bool:
-        """Takes over a checkpoint; False, having folded nothing, when its files are not there."""
-        self.reset()
-        if found.files and (self.files is None or self.files.sizes(found.files) != found.files):
-            return False
-        try:
-            self.projection.restore(found.state)
-        except FileNotFoundError:
-            self.reset()
-            return False
-        self.position, self.last_step = found.position, found.last_step
-        self.weight = self.saved = found.weight
-        return True
-
-
 class Projector:
     """Keeps projections up to date with a log, each from its own position.
 
@@ -207,7 +118,7 @@ class Projector:
         self._report = report
         self._last_step = last_step
         self._views = None if checkpoints is None else checkpoints.path
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Held] = {}
         self._damaged: dict[int, DamagedFrame] = {}
         for plugin, kind in projections:
             if kind.name in self._held:
@@ -215,11 +126,11 @@ class Projector:
                     f"the projection {kind.name!r} of plugin {plugin!r} is there already, from"
                     f" plugin {self._held[kind.name].plugin!r}: give one of them another name"
                 )
-            self._held[kind.name] = _Held(plugin, kind(), views=self._views)
+            self._held[kind.name] = Held(plugin, kind(), views=self._views)
 
     def include(self, plugin: str, kind: type[Projection]) -> None:
         """Takes in one more projection, from its checkpoint if there is one."""
-        self._held[kind.name] = _Held(plugin, kind(), views=self._views)
+        self._held[kind.name] = Held(plugin, kind(), views=self._views)
         self.restore()
 
     # -- reading -----------------------------------------------------------
@@ -284,7 +195,7 @@ class Projector:
         """The digest of each healthy projection, by name."""
         return {held.projection.name: held.projection.digest() for held in self._healthy()}
 
-    def _healthy(self) -> list[_Held]:
+    def _healthy(self) -> list[Held]:
         return [held for held in self._held.values() if held.parked is None]
 
     # -- folding -----------------------------------------------------------
@@ -308,7 +219,7 @@ class Projector:
             start = min(held.position for held in first)
             behind = [held for held in healthy if held.position == start]
             stop = min((h.position for h in healthy if h.position > start), default=None)
-            stream = _Stream(self._log, start, stop, self._last_step)
+            stream = FrameStream(self._log, start, stop, self._last_step)
             frames = itertools.islice(stream, limit_frames)
             for batch in batches(frames):
                 events += batch.count
@@ -329,7 +240,7 @@ class Projector:
                 return events
         return events
 
-    def _urgent(self, healthy: list[_Held]) -> list[_Held]:
+    def _urgent(self, healthy: list[Held]) -> list[Held]:
         """Those that are behind and not folded on demand; all where there are none."""
         if self._last_step is not None:
             return healthy
@@ -337,7 +248,7 @@ class Projector:
         always = [held for held in healthy if not held.projection.on_demand]
         return always if any(held.position < end for held in always) else healthy
 
-    def _fold(self, held: _Held, batch: EventBatch) -> None:
+    def _fold(self, held: Held, batch: EventBatch) -> None:
         if held.parked is not None:
             return
         try:
@@ -361,7 +272,7 @@ class Projector:
             held.last_step = max(held.last_step, batch.last_step)
             held.weight += batch.weight
 
-    def _leave_milestones(self, folded: Iterable[_Held]) -> None:
+    def _leave_milestones(self, folded: Iterable[Held]) -> None:
         if self._trail is not None:
             self._trail.leave(
                 (held.projection, Mark(held.position, held.last_step, held.weight))
@@ -454,7 +365,7 @@ class Projector:
         return restored
 
     def _stored(
-        self, held: _Held, checkpoints: Checkpoints, identity: bytes, end: int
+        self, held: Held, checkpoints: Checkpoints, identity: bytes, end: int
     ) -> Checkpoint | None:
         view = held.projection
         step = UNKNOWN if self._last_step is None else self._last_step
@@ -474,30 +385,3 @@ class Projector:
                     self._known_identity = frame.writer + said.encode()
                     break
         return self._known_identity
-
-
-class _Stream:
-    """The frames to fold from ``start`` on; remembers the damage it met and where it ended."""
-
-    def __init__(
-        self, log: FrameSource, start: int, stop: int | None, last_step: int | None
-    ) -> None:
-        self.damaged: dict[int, DamagedFrame] = {}
-        self.end = start
-        self.reached_last_step = False
-        self._items = log.frames(start, stop)
-        self._start, self._stop, self._last_step = start, stop, last_step
-
-    def __iter__(self) -> Iterator[Frame]:
-        for item in self._items:
-            if isinstance(item, DamagedFrame):
-                self.damaged[item.position] = item
-                self.end = max(self.end, item.position + 1)
-            elif item.position >= self._start:  # a log may step back to the frame around start
-                if self._last_step is not None and item.step > self._last_step:
-                    self.reached_last_step = True
-                    return
-                yield item
-                self.end = item.position + item.count
-        if self._stop is not None:
-            self.end = self._stop
