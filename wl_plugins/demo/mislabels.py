@@ -116,7 +116,7 @@ def train(dataset: LabelledImages, model: nn.Module, epochs: int, *, lr: float =
     )
     wl.serve()
     an_epoch = len(loader)
-    wl.checkpoint(every=an_epoch * 5)
+    wl.checkpoint(every=an_epoch)
     wl.restore()  # where an earlier process of this run was, if there was one
 
     with reporting(epochs * an_epoch) as report:
