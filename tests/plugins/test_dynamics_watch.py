@@ -183,6 +183,9 @@ def test_scores_are_columns_of_samples_and_instances_now_and_then(finished: Fini
         with wl.guard_training_context:
             dynamics.watch(z * step, y, ["a", 7, "c"], origin="train")
             wl.save_signals({"other": [1.0]}, ["unseen"], origin="test")
+            for one, origin in (("unseen", "test"), ("a", "train")):  # a's third instance
+                where = {"batch_idx": [0, 0, 0], "origin": origin}
+                wl.save_instance_signals({"other": [1.0, 2.0, 3.0]}, [one], **where)
     run = finished()
     names = [f"dynamics/{method}" for method in METHODS]
     for table, signals in ((run.samples(), of_samples(run)), (run.instances(), of_instances(run))):
@@ -195,8 +198,9 @@ def test_scores_are_columns_of_samples_and_instances_now_and_then(finished: Fini
         assert column.values[there] == pytest.approx(halves, abs=1e-5)
     unseen = run.samples().column("sample_id").order()[-1]
     assert not run.samples().column("dynamics/aum").present[unseen]
-    one, all_rows = run.instances("c", "train"), run.instances().column("dynamics/aum").values
-    assert one.column("dynamics/aum").values.tolist() == all_rows[2:].tolist()
+    one, all_rows = run.instances("c", "train"), run.instances().column("dynamics/aum")
+    assert all_rows.present.tolist() == [True, True, False, True, True, False, False, False]
+    assert one.column("dynamics/aum").values.tolist() == all_rows.values[3:5].tolist()
     past = run.at(step=1)
     assert past.view("dynamics").observations().tolist() == [2, 2, 2]
     assert past.samples().column("dynamics/aum").values[0] == pytest.approx(
