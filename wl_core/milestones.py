@@ -14,6 +14,7 @@ element. A milestone of which a byte is not what it was is never used.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import struct
 import zlib
@@ -152,7 +153,11 @@ class Milestones:
     def _write(self, work: Any, *, create: bool) -> bool:
         try:
             environment = open_environment(self.path, create=create, databases=2)
-        except (PermissionError, RunNotFoundError):
+        except RunNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             return False
         with contextlib.closing(environment):
             if environment.readonly:
