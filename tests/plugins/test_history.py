@@ -11,7 +11,8 @@ from wl_core.partitions import fold_frames
 from wl_core.testing import FrameWriter, ProjectionConformance
 from wl_plugins import history
 from wl_plugins.history import History
-from wl_plugins.value_chunks import sorted_stably
+from wl_plugins.value_chunks import OPEN_BITS, Chunk, sealed, sorted_stably
+from wl_plugins.value_merge import in_ranges, whole
 
 
 class TestConformance(ProjectionConformance):
@@ -109,6 +110,50 @@ def test_the_fast_order_is_the_stable_one(rows: list[int]) -> None:
     in_order, order = sorted_stably(numbers)
     assert order.tolist() == np.argsort(numbers, kind="stable").tolist()
     assert in_order.tolist() == sorted(rows)
+
+
+def chunk_of(rows: list[int], ids: list[int], generator: np.random.Generator) -> Chunk:
+    """3,000 values of these samples and annotation_ids, numbered in the order of the log."""
+    keys = generator.choice(rows, 3000) << OPEN_BITS | generator.choice(ids, 3000)
+    return sealed(keys, np.arange(3000), np.arange(3000) / 4)
+
+
+_KEYS = [
+    ([1, 2, 90], [0]),  # more values of a row than lie between two marks
+    (list(range(5, 700)), [0]),
+    ([0, 2**31, 2**40], [1, 300]),  # more than fits into 32 bits
+    (list(range(40)), [1, 2, 3, 70_000]),
+]
+
+
+@pytest.mark.parametrize(("rows", "ids"), _KEYS)
+def test_a_row_is_found_wherever_it_lies_in_a_chunk(rows: list[int], ids: list[int]) -> None:
+    chunk = chunk_of(rows, ids, np.random.default_rng(1))
+    for row in [0, *rows[::50], rows[-1], rows[-1] + 1, 2**41]:
+        for number in (0, *ids, ids[-1] + 1):
+            steps, values = chunk.find(row, number)
+            mine = (chunk.sample_rows == row) & (chunk.annotation_ids == number)
+            assert steps.tolist() == chunk.steps[mine].tolist()
+            assert values.tolist() == (np.sort(steps) / 4).tolist()
+
+
+def test_chunks_of_every_width_come_together_by_row() -> None:
+    generator = np.random.default_rng(2)
+    chunks = [chunk_of(rows, ids, generator) for rows, ids in _KEYS]
+    found = whole(chunks)
+    pieces = list(in_ranges(chunks, 600))
+    assert len(pieces) > 10
+    for name in ("sample_rows", "annotation_ids", "steps", "values", "counts"):
+        joined = np.concatenate([getattr(piece, name) for piece in pieces])
+        assert joined.tolist() == getattr(found, name).tolist()
+    rows = np.concatenate([chunk.sample_rows for chunk in chunks])
+    ids = np.concatenate([chunk.annotation_ids for chunk in chunks])
+    order = np.lexsort((ids, rows))
+    assert np.repeat(found.sample_rows, found.counts).tolist() == rows[order].tolist()
+    assert np.repeat(found.annotation_ids, found.counts).tolist() == ids[order].tolist()
+    for name in ("steps", "values"):
+        expected = np.concatenate([getattr(chunk, name) for chunk in chunks])[order]
+        assert getattr(found, name).tolist() == expected.tolist()
 
 
 def test_all_trajectories_of_a_signal_come_by_row() -> None:

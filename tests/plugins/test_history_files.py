@@ -109,6 +109,7 @@ def test_two_who_fold_at_once_do_not_take_each_others_files(log: EventLog, tmp_p
         made.catch_up()
         assert made.checkpoint()
         assert view_of(made).digest() == fresh_digest(log)
+        assert Checkpoints(views).files("history") == view_of(other).files()
     assert view_of(folded(log, views)).digest() == fresh_digest(log)
 
 
