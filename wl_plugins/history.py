@@ -126,7 +126,10 @@ class _Series:
 
 
 class History(Projection):
-    """Per signal: the rows, steps and values of everything that was measured."""
+    """Per signal: the rows, steps and values of everything that was measured.
+
+    Where it is attached to files, memory holds at most about `OPEN_LIMIT` values; else all of them.
+    """
 
     name: ClassVar[str] = "history"
     version: ClassVar[int] = 3

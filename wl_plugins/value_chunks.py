@@ -20,7 +20,7 @@ from wl_core.view_files import ViewFiles
 
 # Keys that are in no chunk yet leave room for any annotation_id.
 OPEN_BITS = MAX_ANNOTATION_ID.bit_length()
-# Every so manieth key is kept in memory: a lookup touches one page of a file, not twenty.
+# One key in so many is kept in memory: a lookup touches a page or two of a file, not twenty.
 STRIDE = 512
 _NAMES = ("values", "steps", "keys", "marks")
 
