@@ -25,6 +25,7 @@ from wl_core.cli import group
 from wl_core.codec import Frame
 from wl_core.errors import LogWriteError, RunLockedError, SignalFailedWarning, UsageError
 from wl_core.past_frames import source_of
+from wl_core.plugins import Plugins
 from wl_core.signal_sources import SignalSource, find_signals, registered_apart
 from wl_core.signals import registry
 
@@ -715,3 +716,23 @@ def test_a_script_that_trains_when_it_is_imported_is_refused(past: Path, folder:
 def test_what_is_no_source_of_signals_is_named(folder: Path, name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         find_signals(name)
+
+
+def test_a_plugin_s_signals_are_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Weather:
+        @wl.hookimpl
+        def wl_signals(self) -> list[Any]:
+            return [wl.signal(name="rain", subscribe_to="loss")(lambda ctx: 1.0)]
+
+    class Other:
+        @wl.hookimpl
+        def wl_signals(self) -> list[Any]:
+            return [wl.signal(name="sun", subscribe_to="loss")(lambda ctx: 2.0)]
+
+    plugins = Plugins(builtins=(), installed=False)
+    plugins.register(Other(), "other")
+    plugins.register(Weather(), "weather")
+    monkeypatch.setattr("wl_core.signal_sources.load_plugins", lambda: plugins)
+    found = find_signals("weather")
+    assert (list(found.signals), len(found.digest)) == (["rain"], 64)
+    assert "rain" not in registry.by_name
