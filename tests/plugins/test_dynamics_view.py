@@ -172,9 +172,9 @@ def test_every_score_is_that_of_the_whole_history(drawn: list[list[int]], cuts: 
                     continue
                 expected = BY_DEFINITION[method](values)
                 assert score == pytest.approx(expected, abs=2e-6, rel=1e-9)
-                whole = getattr(methods, method)(trajectories([[math.nan], values, []]))
-                assert whole[1] == pytest.approx(expected, abs=1e-9)
-                assert np.isnan(whole[[0, 2]]).all()
+                whole = getattr(methods, method)(trajectories([[math.nan], [1.0], values, []]))
+                assert whole[2] == pytest.approx(expected, abs=1e-9)
+                assert np.isnan(whole[[0, 3]]).all()
 
 
 # -- by hand ---------------------------------------------------------------------------------------
