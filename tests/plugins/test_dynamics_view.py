@@ -64,9 +64,7 @@ def _stream(drawn: list[list[int]]) -> list[Frame]:
     return frames
 
 
-_STREAMS = st.lists(
-    st.lists(st.integers(0, 2**16), min_size=1, max_size=4), min_size=1, max_size=16
-)
+_STREAMS = st.lists(st.lists(st.integers(0, 2**16), min_size=1, max_size=2), min_size=1, max_size=8)
 
 
 class TestConformance(ProjectionConformance):
