@@ -27,7 +27,7 @@ from wl_core.log import EventLog
 from wl_core.run import open_run
 from wl_core.tail import Entry, Tail, tail_paths
 
-TRAINING, ELSEWHERE = b"training", b"elsewher"
+TRAINING, ELSEWHERE, LATER = b"training", b"elsewher", b"backfill"
 BEGAN = 1_700_000_000.0
 STEPS = 24
 ORIGINS: dict[str, list[Any]] = {
@@ -42,7 +42,7 @@ class Maker:
     def __init__(self) -> None:
         self.random = np.random.default_rng(20260101)
         self.entries: list[Entry] = []
-        self.numbers = {TRAINING: 0, ELSEWHERE: 0}
+        self.numbers = {TRAINING: 0, ELSEWHERE: 0, LATER: 0}
         self.step = 0
 
     def frame(
@@ -56,7 +56,7 @@ class Maker:
     ) -> None:
         self.numbers[writer] += 1
         at = self.step if step is None else step
-        if phase == "train":
+        if phase == "train" and writer == TRAINING:
             self.step += 1
         number = self.numbers[writer]
         when = BEGAN + len(self.entries) * 0.25
@@ -205,6 +205,18 @@ class Maker:
         builder.add("group_values", "pairs", "train", True, groups, values, members, which)
         self.frame(builder)
 
+    def backfilled(self) -> None:
+        """What a signal that was written after the run left, within one frame of another writer."""
+        digest, stop = "ab" * 32, self.position
+        self.said("backfilled", ["twice"], "mine.py", digest, stop, 1, "somebody", "", writer=LATER)
+        builder = FrameBuilder()
+        builder.add("computed_later", 8)
+        values = builder.vector(np.array([0.5, 1.5]))
+        builder.add("values", "twice", "train", False, builder.ids(["a", "b"]), values)
+        builder.add("computed_later", -1)
+        builder.add("values", "size", "train", False, builder.ids(["a", "b"]), values)
+        self.frame(builder, "train", writer=LATER, step=2)
+
     def late(self) -> None:
         builder = FrameBuilder()
         values = builder.vector(np.array([0.25, 0.75]))
@@ -225,6 +237,7 @@ def make(path: Path) -> None:
             maker.steered()
             maker.labelled()
     maker.late()
+    maker.backfilled()
     maker.said("run_finished", "finished", "")
     maker.said("run_started", "golden again", 4243, "somewhere", {"wl": "0.1"}, True)
     committed = len(maker.entries)
