@@ -59,6 +59,8 @@ def signal_classifier(
 ) -> F | Callable[[F], F]:
     """Registers who says what shape a signal's trajectories have, instead of the built-in seven.
 
+    .. code-block:: python
+
         @wl.signal_classifier(signal="train_bce/sample")
         def learned(values):
             return "learned" if values[-1] < 0.1 else "open"

@@ -78,23 +78,23 @@ def trajectory_stats(values: npt.ArrayLike) -> dict[str, float] | None:
     own noise, ``…_share`` are ratios, and all but ``level`` and ``noise`` stay as they are when the
     values are multiplied by a positive number.
 
-    ==================  ==========================================================================
-    ``n``               values that count
-    ``level``           mean of the absolute values
-    ``noise``           standard deviation of what is no trend: of each value against the mean of
-                        its two neighbours
-    ``level_cv``        noise over level
-    ``drop_z``          how far the end lies below the start
-    ``rebound_z``       how far the end lies above the lowest stretch
-    ``rebound_share``   the same, of the whole range
-    ``end_share``       the end over the start
-    ``early_share``     mean height above the end, over the drop: 0 at once, 0.5 a straight line
-    ``unsettled_share`` mean depth below the end since the lowest stretch, over the rebound: 0 it
-                        rose at once and stayed, 0.5 it rises steadily
-    ``spike_z``         the highest value over the higher of its two neighbours
-    ``spike_share``     the same, of the range of all the other values
-    ``trend_z``         slope of the least-squares line; negative when it goes down
-    ==================  ==========================================================================
+    ===================  =========================================================================
+    ``n``                values that count
+    ``level``            mean of the absolute values
+    ``noise``            standard deviation of what is no trend: of each value against the mean of
+                         its two neighbours
+    ``level_cv``         noise over level
+    ``drop_z``           how far the end lies below the start
+    ``rebound_z``        how far the end lies above the lowest stretch
+    ``rebound_share``    the same, of the whole range
+    ``end_share``        the end over the start
+    ``early_share``      mean height above the end, over the drop: 0 at once, 0.5 a straight line
+    ``unsettled_share``  mean depth below the end since the lowest stretch, over the rebound: 0 it
+                         rose at once and stayed, 0.5 it rises steadily
+    ``spike_z``          the highest value over the higher of its two neighbours
+    ``spike_share``      the same, of the range of all the other values
+    ``trend_z``          slope of the least-squares line; negative when it goes down
+    ===================  =========================================================================
     """
     kept = _finite(np.asarray(values, np.float64).ravel())
     if len(kept) < 2:
