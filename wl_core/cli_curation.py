@@ -44,7 +44,7 @@ def _which(command: Command) -> Command:
         click.option(
             "--instances",
             is_flag=True,
-            help="--where chooses among instances, by the columns of `wl instances`.",
+            help="--where chooses among instances, by the columns of `wl instances --all`.",
         ),
         click.option("--where", metavar="FILTER", help="Those that match: loss > 2 and not odd"),
         click.argument("samples", metavar="[SAMPLE]...", nargs=-1),
