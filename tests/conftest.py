@@ -11,7 +11,7 @@ from hypothesis import settings
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # A shared machine is sometimes slow, which is no failure of the property.
-settings.register_profile("wl", deadline=None, max_examples=100)
+settings.register_profile("wl", deadline=None, max_examples=50)
 settings.load_profile("wl")
 
 

@@ -77,6 +77,9 @@ class WlApp(App[None]):
 
     @property
     def run_screens(self) -> list[RunScreen]:
+        """The screens that show the run; none while they are being taken down, as news may come."""
+        if not self.is_running:
+            return []
         return [screen for screen in self.screen_stack if isinstance(screen, RunScreen)]
 
     @on(Advanced)

@@ -349,3 +349,12 @@ async def test_without_colour_overlays_are_letters(
         assert "□ P prediction" in screen_text(plain)
         await pilot.press("4")
         await wait_for_text(pilot, "a train_bce/sample")
+
+
+async def test_news_that_comes_while_the_app_is_taken_down_finds_no_screen(
+    app: WlApp, nuclei: NucleiRun
+) -> None:
+    async with app.run_test(size=SMALL) as pilot:
+        await wait_for_text(pilot, "tile_00")
+        assert len(app.run_screens) == 1
+    assert app.run_screens == []
