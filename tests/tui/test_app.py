@@ -18,6 +18,7 @@ from tui.screens.help import HelpScreen
 from tui.widgets.image import GROUND_TRUTH, INSTANCE, PREDICTION, OverlayImage
 from tui.widgets.ordering import SortKey
 from tui.widgets.plot import CurvePlot
+from tui.widgets.status_line import StatusLine
 from wl_core.run import open_run
 from wl_core.table import Table
 
@@ -352,9 +353,15 @@ async def test_without_colour_overlays_are_letters(
 
 
 async def test_news_that_comes_while_the_app_is_taken_down_finds_no_screen(
-    app: WlApp, nuclei: NucleiRun
+    app: WlApp, nuclei: NucleiRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seen: list[int] = []
+
+    def unmounted(status: StatusLine) -> None:
+        seen.append(len(app.run_screens))
+
+    monkeypatch.setattr(StatusLine, "on_unmount", unmounted, raising=False)
     async with app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_00")
         assert len(app.run_screens) == 1
-    assert app.run_screens == []
+    assert seen == [0]
