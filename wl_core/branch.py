@@ -18,10 +18,11 @@ from pathlib import Path
 
 from wl_core.codec import Frame, FrameBuilder, encode
 from wl_core.directory import RunDirectory, WriterLock
+from wl_core.durability import bring_to_disk
 from wl_core.errors import UsageError
 from wl_core.log import EventLog
 from wl_core.log_copy import Copied, Progress, copy_beginning
-from wl_core.model_checkpoints import SavedModel, sync_folder
+from wl_core.model_checkpoints import SavedModel
 from wl_core.run import Run
 from wl_core.tail import Entry
 
@@ -71,9 +72,9 @@ def branch_run(parent: Run, step: int, target: Path, progress: Progress) -> Bran
         branch = _build(parent, step, beside, unfinished, progress)
         lock.path.unlink()
         unfinished.rename(RunDirectory(beside).rank_path)
-        sync_folder(beside)
+        bring_to_disk(beside)
         beside.rename(target)
-        sync_folder(target.parent)
+        bring_to_disk(target.parent)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
@@ -129,7 +130,7 @@ def _link_models(models: Sequence[SavedModel], parent: Path, branch: Path) -> li
             continue
         kept.append(one)
     if kept:
-        sync_folder(branch / "checkpoints")
+        bring_to_disk(branch / "checkpoints")
     return kept
 
 
@@ -140,5 +141,4 @@ def _link(source: Path, target: Path) -> None:
         raise
     except OSError:  # another file system, or one that has no links
         shutil.copyfile(source, target)
-        with target.open("rb") as file:
-            os.fsync(file.fileno())
+        bring_to_disk(target)

@@ -8,7 +8,6 @@ as it was before; what is long is handed over in parts, so that memory stays bou
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from wl_core.arrow import joined, to_pandas
 from wl_core.cli_progress import progress_bar
+from wl_core.durability import bring_to_disk
 from wl_core.errors import UsageError, WlError, nearest
 from wl_core.long_form import PART, Keys, LongForm, matching
 from wl_core.plugins import load_plugins
@@ -290,7 +290,7 @@ def write_file(parts: Iterator[tuple[float, Table]], path: Path, exporter: Expor
     try:
         with progress_bar(f"writing {path.name}", 1000) as show:
             exporter(counted(), beside)
-        _sync(beside)
+        bring_to_disk(beside)  # a file that is there after a power loss shall be whole
         beside.replace(path)
     except OSError as error:
         raise WlError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -298,12 +298,3 @@ def write_file(parts: Iterator[tuple[float, Table]], path: Path, exporter: Expor
         with contextlib.suppress(FileNotFoundError):
             beside.unlink()
     return written
-
-
-def _sync(path: Path) -> None:
-    """A file that is there after a power loss shall be whole."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

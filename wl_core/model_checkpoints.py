@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from wl_core.codec import Frame
+from wl_core.durability import bring_to_disk
 from wl_core.errors import (
     CheckpointWarning,
     LogWriteError,
@@ -329,17 +330,8 @@ def _write(path: Path, content: dict[str, Any]) -> tuple[int, str]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    bring_to_disk(path.parent)
     return hashing.size, hashing.digest
-
-
-def sync_folder(path: Path) -> None:
-    """Brings the names in a folder to disk."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _read(one: SavedModel, run: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Requests: what other processes append for the training to obey, and that it did.
 
 A request is an event in the log like any other. Parts of the session say by `on` which kinds they
-obey; here it is seen to that each is obeyed once, that it is recorded what was obeyed and when, and
-that a run that is continued obeys again what still holds.
+obey; here it is seen to that each is obeyed once, and that it is recorded what was obeyed and when.
+What still holds when a run is continued is `decisions`' and `settings`'.
 """
 
 from __future__ import annotations
@@ -59,17 +59,10 @@ class Requests:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._handlers: dict[str, Handler] = {}
-        self._lasting: set[str] = set()
 
-    def on(self, kind: str, handler: Handler, *, lasting: bool = False) -> None:
-        """``handler`` obeys events of that kind; it raises `RefusedError` where it cannot.
-
-        ``lasting`` ones are decisions (their kind is a `DECISION` landmark), which hold when a run
-        is continued.
-        """
+    def on(self, kind: str, handler: Handler) -> None:
+        """``handler`` obeys events of that kind; it raises `RefusedError` where it cannot."""
         self._handlers[kind] = handler
-        if lasting:
-            self._lasting.add(kind)
 
     def obey(self, frame: Frame) -> None:
         """Does what a frame of another process asks, and records that."""
@@ -83,12 +76,3 @@ class Requests:
             except RefusedError as error:
                 refused = str(error)
             self._recorder.add("obeyed", request.position, refused)
-
-    def obey_again(self, frame: Frame) -> None:
-        """Does again what a decision of the past asks; what was refused then is refused again."""
-        for request in requests_of(frame):
-            if request.kind.name in self._lasting:
-                try:
-                    self._handlers[request.kind.name](request)
-                except RefusedError:
-                    continue

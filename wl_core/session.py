@@ -117,10 +117,9 @@ class Session:
 
     def _resume(self) -> None:
         """What was decided before this process began still holds; only a pause has ended."""
-        for frame in self.log.decisions():
-            self.requests.obey_again(frame)
-        self.recount()
-        self.settings.remember(self.log.decisions())
+        decided = list(self.log.decisions())
+        self._count(decided)
+        self.settings.remember(decided)
 
     # -- the recorder's two ends ---------------------------------------------
 
@@ -221,8 +220,11 @@ class Session:
         """What is undone may lie anywhere in the log, also among what is not committed yet."""
         self.recorder.settle()
         self._flush_for_views()
-        self.discards.rebuild(self.log.decisions())
-        self.categories.rebuild(self.log.decisions())
+        self._count(list(self.log.decisions()))
+
+    def _count(self, decided: list[Frame]) -> None:
+        self.discards.rebuild(decided)
+        self.categories.rebuild(decided)
 
     # -- the end ---------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wl_core.codec import Frame, FrameBuilder, decode, encode
+from wl_core.durability import bring_to_disk
 from wl_core.errors import LogWriteError, RunLockedError
 from wl_core.tail import Entry, header_of, read_tail, record_of
 
@@ -93,11 +94,7 @@ class Staging:
         """Makes tails of the files, for `recover` to commit. Call it under the writer's lock."""
         for which in (1, 0):
             self._named(which).rename(self._directory / f"tail-{self.writer.hex()}-{which}")
-        directory = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        bring_to_disk(self._directory)
 
     def __enter__(self) -> Staging:
         return self

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from wl_core.durability import bring_to_disk
 from wl_core.errors import LogWriteError
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -117,7 +118,7 @@ class ViewFiles:
         try:
             for path in (*(self.directory / name for name in sorted(mine)), self.directory):
                 if mine:
-                    _sync(path)
+                    bring_to_disk(path)
         except OSError as error:
             raise LogWriteError(f"{self.directory} could not be written: {error}") from error
 
@@ -168,14 +169,6 @@ def _is_held(lock: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _disown(pid: int, descriptor: int, lock: Path, directory: Path, unsaved: set[str]) -> None:
