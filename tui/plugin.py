@@ -12,19 +12,36 @@ import click
 from wl_core.cli_options import run_options
 from wl_core.hookspecs import hookimpl
 
+WEB_PORT = 8765
+
 
 @click.command()
 @run_options
-def tui(run: str | None, root: Path) -> None:
+@click.option("--web", is_flag=True, help="Serve it to one browser, from this machine only.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="With --web: 8765 by default, 0 for any free one."
+)
+@click.option(
+    "--allow-control", is_flag=True, help="With --web: it may decide and steer, not only look."
+)
+def tui(run: str | None, root: Path, web: bool, port: int | None, allow_control: bool) -> None:
     """Watch a run in the terminal: samples, instances, images, curves, events, live.
 
     Keys are in the footer, and all of them behind `?`. Without a terminal use `wl samples`,
     `wl instances` and `wl events --follow`, which print the same.
 
+    --web shows the same in a browser: it prints a link that one browser can open, once. Needs
+    `pip install 'wl[web]'`.
+
     \b
     Example:
       wl tui
     """
+    if web:
+        serve(run, root, WEB_PORT if port is None else port, allow_control)
+        return
+    if port is not None or allow_control:
+        raise click.UsageError("--port and --allow-control are for --web, which is not given")
     problem = why_not_here(sys.stdin.isatty() and sys.stdout.isatty(), os.environ.get("TERM", ""))
     if problem:
         raise click.ClickException(problem)
@@ -51,6 +68,17 @@ def watch(path: Path) -> None:
 
     panes = load_plugins().collect("wl_tui_panes")
     WlApp(path.name, lambda: open_run(path), panes).run()
+
+
+def serve(run: str | None, root: Path, port: int, allow_control: bool) -> None:
+    """Serve the application on a run to one browser until Ctrl-C."""
+    from wl_core.arrow import needed
+    from wl_core.directory import find_run
+
+    needed("textual_serve", "web")
+    from tui.web.command import serve
+
+    serve(find_run(run, root), port, allow_control=allow_control)
 
 
 @hookimpl

@@ -1,0 +1,65 @@
+"""What runs in a tab's child process: ``python -m tui.web.served RUN [--allow-control]``.
+
+The application itself, drawn into a pipe by textual-serve's protocol. It ends when the pipe does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import messages
+from textual.app import SystemCommand
+from textual.driver import Driver
+from textual.drivers.web_driver import WebDriver
+from textual.screen import Screen
+
+import tui.app
+from tui.app import WlApp
+
+GRACE_SECONDS = 3.0
+
+
+class PipeDriver(WebDriver):
+    """Textual's driver for textual-serve, which also ends when the server is gone."""
+
+    def run_input_thread(self) -> None:
+        super().run_input_thread()
+        if self.exit_event.is_set():
+            return
+        # The pipe was closed: the server died, or was killed and could not say so.
+        self._app.post_message(messages.ExitApp())
+        last_resort = threading.Timer(GRACE_SECONDS, os._exit, (1,))
+        last_resort.daemon = True
+        last_resort.start()
+
+
+class ServedApp(WlApp):
+    """The application without what it cannot do for somebody at another screen."""
+
+    CSS_PATH: ClassVar[str | Path] = Path(tui.app.__file__).with_name("wl.tcss")
+
+    def get_driver_class(self) -> type[Driver]:
+        return PipeDriver
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        for command in super().get_system_commands(screen):
+            if command.title != "Screenshot":  # It is a file on the server, or a download.
+                yield command
+
+
+def main(arguments: list[str]) -> None:
+    from wl_core.plugins import load_plugins
+    from wl_core.run import open_run
+
+    path, *_ = arguments
+    panes = load_plugins().collect("wl_tui_panes")
+    ServedApp(Path(path).name, lambda: open_run(path), panes).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
