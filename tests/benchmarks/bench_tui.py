@@ -1,197 +1,319 @@
-"""How long the TUI's widgets take, from a key to the bytes in a real pseudo-terminal of 120 x 40.
+"""How `wl tui` feels on a run of a million samples, measured in a real pseudo-terminal.
 
-    python -m tests.benchmarks.bench_tui
+    python -m tests.benchmarks.bench_tui [--samples N] [--signals N] [--directory DIR] [--only PART]
 
-The table has 1,000,000 rows x 12 columns, the plot 5 series x 10,000 steps, the image 512 x 512
-pixels with two masks. Milliseconds, medians; `idle_cpu` is the share of a core that the whole
-application uses on a run in which nothing happens, `live_cpu` on one of 50 steps a second.
+A process draws into a pseudo-terminal of 200 x 60 and of 80 x 24. A time is that from the bytes of
+a key to the moment at which what the key brings about stands on the screen. The run is opened from
+its checkpoint; with a directory it is kept for the next time. Parts: `wide`, `small`, `live` (5
+signals of 16 samples at 50 steps a second, on a small run and on the large one, and with nothing
+going on), `training` (how much slower a training is while it is watched).
+
+How long the event loop was held up is what a task in it that sleeps 2 ms is late, at most. The last
+column is the figure that the prototypes in a smaller setting had, or what is asked for.
+Prints a table, then the same as one line of JSON.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import os
-import pty
-import select
+import re
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
-import threading
 import time
-from fcntl import ioctl
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
 
-import numpy as np
-from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
+from tests.benchmarks.tui_runs import build
+from tests.benchmarks.tui_terminal import Screen, Terminal
 
-from tests.tui.nuclei_run import NucleiRun
-from tui.theme import DARK
-from tui.widgets.image import OverlayImage
-from tui.widgets.palette import ORANGE, SKY_BLUE
-from tui.widgets.pixels import Overlay
-from tui.widgets.plot import CurvePlot, Series
-from tui.widgets.table import VirtualTable
-from wl_core.table import Table, TableColumn
-
-ROWS, COLUMNS = 1_000_000, 12
-ROUNDS = 9
-QUIET = 0.15  # seconds without a byte after which a frame is over
-
-
-def big_table() -> Table:
-    random = np.random.default_rng(0)
-    there = np.ones(ROWS, np.bool_)
-    columns = [TableColumn("sample_id", "number", np.arange(ROWS), there)]
-    for number in range(COLUMNS - 1):
-        values = random.random(ROWS)
-        columns.append(TableColumn(f"signal_{number}", "number", values, random.random(ROWS) < 0.9))
-    return Table(tuple(columns))
+WIDE, SMALL = (200, 60), (80, 24)
+ROUNDS = 7
+FIRST_ROW = re.compile(r"train_loader +(\d+) +\S")
+ASKED = {
+    "first paint, ms": "1000 (prototype 31, table alone)",
+    "memory, MB": "400",
+    "memory after sort and filter, MB": "400",
+    "sort, ms": "300 (prototype 200)",
+    "sort, loop held up, ms": "30 (prototype 11)",
+    "cursor, ms": "20 (prototype 18)",
+    "page, ms": "(prototype 31)",
+    "filter, ms": "100",
+    "switch of pane, ms": "60",
+    "live, small run, % of a core": "15",
+    "live, large run, % of a core": "15",
+    "nothing new, small run, % of a core": "2",
+    "nothing new, large run, % of a core": "2",
+    "out of focus, large run, live, % of a core": "2",
+    "training slower while watched, %": "1",
+}
 
 
-class WidgetApp(App[None]):
-    """One widget; ``n`` gives it its data again, as news from a run would."""
+class Watched:
+    """`wl tui` on a run, with a record of when its event loop was held up."""
 
-    CSS_PATH = "../../tui/wl.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "again", priority=True)]
+    def __init__(self, run: Path, size: tuple[int, int]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._lags = Path(self._folder.name) / "lags"
+        command = [sys.executable, "-m", "tests.benchmarks.tui_monitored", str(run), self._lags]
+        self.terminal = Terminal([str(part) for part in command], size)
 
-    def __init__(self, which: str) -> None:
-        super().__init__()
-        self.which = which
-        self.table, self.plot, self.image = VirtualTable(), CurvePlot(), OverlayImage()
-        self.data = big_table() if which == "table" else None
-        steps = np.arange(10_000.0)
-        noise = np.random.default_rng(0).normal(0, 0.03, (5, 10_000))
-        self.series = [Series(f"s{n}", steps, np.exp(-steps / 3000) + noise[n]) for n in range(5)]
-        self.rgb = np.random.default_rng(0).integers(0, 255, (512, 512, 3)).astype(np.uint8)
-        disc = (np.hypot(*np.indices((512, 512)) - 256) < 150).astype(np.int32)
-        self.overlays = [
-            Overlay("p", disc, ORANGE, "P", 0.5),
-            Overlay("g", np.roll(disc, 9, 1), SKY_BLUE, "G"),
-        ]
-
-    def compose(self) -> ComposeResult:
-        yield {"table": self.table, "plot": self.plot, "image": self.image}[self.which]
-
-    def on_mount(self) -> None:
-        self.register_theme(DARK)
-        self.theme = DARK.name
-        self.action_again()
-
-    def action_again(self) -> None:
-        if self.data is not None:
-            self.table.show_other(self.data)
-            self.table.focus()
-        elif self.which == "plot":
-            self.plot.set_series(self.series)
-            self.plot.focus()
-        else:
-            self.image.set_image(self.rgb, self.overlays)
-            self.image.focus()
-
-
-class Terminal:
-    """A child process in a pseudo-terminal."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._master, slave = pty.openpty()
-        ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=environment, close_fds=True
-        )
-        os.close(slave)
-
-    def quiet(self, seconds: float = QUIET) -> None:
-        """Read until nothing has come for a while."""
-        while select.select([self._master], [], [], seconds)[0]:
-            os.read(self._master, 1 << 16)
-
-    def respond(self, keys: bytes) -> float:
-        """Milliseconds from these keys to the first bytes of what they change."""
-        self.quiet()
-        start = time.perf_counter()
-        os.write(self._master, keys)
-        select.select([self._master], [], [], 30)
-        return (time.perf_counter() - start) * 1000
-
-    def median(self, keys: bytes) -> float:
-        return round(statistics.median(self.respond(keys) for _ in range(ROUNDS)), 1)
-
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def share(self, seconds: float) -> float:
-        """CPU seconds per second over that time, with the output read away."""
-        before, end = self.cpu_seconds(), time.monotonic() + seconds
-        while time.monotonic() < end:
-            if select.select([self._master], [], [], 0.1)[0]:
-                os.read(self._master, 1 << 16)
-        return round((self.cpu_seconds() - before) / seconds, 4)
+    def held_up(self, since: float, until: float) -> float:
+        """The longest time that the event loop was held up between two `time.monotonic`, in s."""
+        time.sleep(0.05)  # for the last line to be written
+        found = [line.split() for line in self._lags.read_text().splitlines()]
+        return max((float(lag) for at, lag in found if since <= float(at) <= until), default=0.0)
 
     def close(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-        os.close(self._master)
+        self.terminal.close()
+        self._folder.cleanup()
 
 
-def widget(which: str, keys: dict[str, bytes]) -> dict[str, float]:
-    terminal = Terminal([sys.executable, "-m", "tests.benchmarks.bench_tui", which])
-    terminal.quiet(4.0)
-    terminal.respond(b"l")  # sort by a signal, not by the ids, which are in order already
-    found = {f"{which}_{name}": terminal.median(key) for name, key in keys.items()}
-    terminal.close()
+@contextlib.contextmanager
+def watching(run: Path, size: tuple[int, int]) -> Iterator[Watched]:
+    watched = Watched(run, size)
+    try:
+        yield watched
+    finally:
+        watched.close()
+
+
+def plain(run: Path) -> list[str]:
+    """The command line as it is, nothing watching it."""
+    return [sys.executable, "-c", "from wl_core.cli import main; main()", "tui", str(run)]
+
+
+def first_row(screen: Screen) -> str:
+    found = FIRST_ROW.search(screen.text)
+    return "" if found is None else found.group(1)
+
+
+def has_rows(screen: Screen) -> bool:
+    return first_row(screen) != ""
+
+
+def cursor_line(screen: Screen) -> int:
+    lines = [at for at, line in enumerate(screen.lines) if re.match("▸.? *train_loader", line)]
+    return lines[0] if lines else -1
+
+
+def first_paint(run: Path, size: tuple[int, int]) -> dict[str, float]:
+    found, worked, memory = [], [], 0.0
+    for _ in range(3):
+        terminal = Terminal(plain(run), size)
+        found.append(terminal.wait(has_rows, terminal.started))
+        worked.append(terminal.cpu_seconds())
+        terminal.settle()
+        memory = max(memory, terminal.megabytes())
+        peak = terminal.megabytes("VmHWM")
+        own = terminal.megabytes("RssAnon")
+        terminal.close()
+    return {
+        "first paint, ms": 1e3 * statistics.median(found),
+        "first paint, ms of CPU": 1e3 * statistics.median(worked),
+        "memory, MB": memory,
+        "memory, peak, MB": peak,
+        "memory without files, MB": own,
+    }
+
+
+def keys(run: Path, size: tuple[int, int]) -> dict[str, float]:
+    """What a person does, key by key."""
+    found: dict[str, float] = {}
+    with watching(run, size) as watched:
+        terminal = watched.terminal
+        terminal.wait(has_rows, terminal.started)
+        terminal.settle(1.0)
+        found["cursor, ms"] = median_of(lambda: move(terminal, b"j"))
+        found["page, ms"] = median_of(lambda: page(terminal))
+        terminal.send(b"gll")  # to a signal: by the ids they are in order already
+        terminal.settle()
+        found |= sorting(watched)
+        found["cursor when sorted, ms"] = median_of(lambda: move(terminal, b"j"))
+        found |= panes(watched)
+        found |= filtering(watched)
+        found["memory after sort and filter, MB"] = terminal.megabytes()
     return found
 
 
-def live() -> dict[str, float]:
-    """The whole application: how soon it is open, and its CPU with and without news."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = NucleiRun(Path(folder) / "run")
-        run.train(200)
-        start = time.perf_counter()
-        code = "from wl_core.cli import main; main()"
-        terminal = Terminal([sys.executable, "-c", code, "tui", str(run.path)])
-        seen = b""
-        while b"tile_00" not in seen:
-            seen += os.read(terminal._master, 1 << 16)
-        opened = round((time.perf_counter() - start) * 1000)
-        terminal.quiet(1.0)
-        idle = terminal.share(8.0)
-        stop = threading.Event()
+def median_of(measure: Callable[[], float], rounds: int = ROUNDS) -> float:
+    return 1e3 * statistics.median(measure() for _ in range(rounds))
 
-        def train() -> None:
-            while not stop.wait(0.02):
-                run.train(predictions=False)
 
-        trainer = threading.Thread(target=train)
-        trainer.start()
-        terminal.share(2.0)
-        busy = terminal.share(8.0)
-        stop.set()
-        trainer.join()
-        terminal.close()
-        run.close()
-    return {"open_ms": opened, "idle_cpu": idle, "live_cpu": busy}
+def move(terminal: Terminal, key: bytes) -> float:
+    terminal.settle()
+    line = cursor_line(terminal.screen)
+    return terminal.press(key, lambda screen: cursor_line(screen) not in (line, -1))
+
+
+def page(terminal: Terminal) -> float:
+    terminal.settle()
+    row = first_row(terminal.screen)
+    return terminal.press(b"\x06", lambda screen: first_row(screen) not in (row, ""))
+
+
+def sorting(watched: Watched) -> dict[str, float]:
+    """By a signal, worst first, then the other way round: until other rows are on top."""
+    terminal, taken, held = watched.terminal, [], []
+    for _ in range(2):
+        terminal.settle()
+        row, begun = first_row(terminal.screen), time.monotonic()
+        taken.append(terminal.press(b"s", lambda screen: first_row(screen) not in (row, "")))
+        terminal.settle()
+        held.append(watched.held_up(begun, time.monotonic()))
+    return {"sort, ms": 1e3 * max(taken), "sort, loop held up, ms": 1e3 * max(held)}
+
+
+def filtering(watched: Watched) -> dict[str, float]:
+    terminal, taken, held = watched.terminal, [], []
+    for limit in ("0.5", "0.25", "0.001"):
+        terminal.send(b"/\x15")  # ctrl+u: what stands in the line goes
+        terminal.settle()
+        terminal.send(f"signal_03/sample < {limit}".encode())
+        terminal.settle()
+        before, begun = shown_rows(terminal.screen), time.monotonic()
+        taken.append(
+            terminal.press(b"\r", lambda screen: shown_rows(screen) not in (before, ""))
+        )
+        terminal.settle()
+        held.append(watched.held_up(begun, time.monotonic()))
+    return {"filter, ms": 1e3 * max(taken), "filter, loop held up, ms": 1e3 * max(held)}
+
+
+def shown_rows(screen: Screen) -> str:
+    found = re.search(r"([\d,]+) of [\d,]+", screen.text)
+    return "" if found is None else found.group(1)
+
+
+def panes(watched: Watched) -> dict[str, float]:
+    """To the curves and back to the samples: until the mark is at the other."""
+    terminal, taken = watched.terminal, []
+    for _ in range(ROUNDS):
+        for key, title in ((b"4", "▸4 Curves"), (b"1", "▸1 Samples")):
+            terminal.settle()
+            taken.append(terminal.press(key, lambda screen, title=title: title in screen.text))
+    return {"switch of pane, ms": 1e3 * statistics.median(taken)}
+
+
+def live(run: Path, samples: int, which: str) -> dict[str, float]:
+    """The share of a core: nothing new, then 50 steps a second, then the same out of focus."""
+    command = [sys.executable, "-m", "tests.benchmarks.tui_runs", str(run), str(samples), "30"]
+    terminal = Terminal(plain(run), WIDE)
+    terminal.wait(has_rows, terminal.started)
+    terminal.settle(1.0)
+    terminal.cpu_share(2.0)
+    found = {f"nothing new, {which} run": terminal.cpu_share(8.0)}
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    terminal.cpu_share(3.0)
+    found[f"live, {which} run"] = terminal.cpu_share(10.0)
+    terminal.send(b"\x1b[O")
+    terminal.cpu_share(2.0)
+    found[f"out of focus, {which} run, live"] = terminal.cpu_share(8.0)
+    steps, _ = writer.communicate()
+    memory = terminal.megabytes()
+    terminal.close()
+    result = {f"{name}, % of a core": 100 * share for name, share in found.items()}
+    return {**result, f"live, {which} run, MB": memory, f"steps a second, {which}": float(steps)}
+
+
+TRAINING = """
+import sys, time
+import numpy as np
+import wl_core as wl
+
+wl.start_run(sys.argv[1])
+ids, rng = list(range(16)), np.random.default_rng(0)
+work = rng.random((160, 160))
+for part in range(int(sys.argv[2])):
+    start = time.perf_counter(), time.process_time()
+    for step in range(50):
+        with wl.guard_training_context:
+            for _ in range(40):
+                work = np.tanh(work @ work / 80)
+            wl.save_signals({f"signal_{n}": rng.random(16) for n in range(5)}, ids)
+    print(time.perf_counter() - start[0], time.process_time() - start[1], flush=True)
+wl.finish()
+"""
+
+
+def training(folder: Path, parts: int = 16) -> dict[str, float]:
+    """A training's seconds for 50 steps with and without a TUI beside it, in turns."""
+    run = folder / "training"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", TRAINING, str(run), str(parts)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    taken: dict[bool, list[tuple[float, ...]]] = {False: [], True: []}
+    process.stdout.readline()  # warm
+    for part in range((parts - 1) // 2):
+        is_watched = bool(part % 2)
+        terminal = Terminal(plain(run), WIDE) if is_watched else None
+        if terminal is not None:
+            terminal.wait(lambda screen: "training" in screen.text, terminal.started)
+        process.stdout.readline()  # in which it was opened or closed
+        line = process.stdout.readline()
+        taken[is_watched].append(tuple(map(float, line.split())))
+        if terminal is not None:
+            terminal.close()
+    process.kill()
+    process.wait()
+    wall, worked = (
+        [statistics.median(one[at] for one in taken[which]) for which in (False, True)]
+        for at in (0, 1)
+    )
+    return {
+        "training slower while watched, %": 100 * (wall[1] / wall[0] - 1),
+        "training, more CPU while watched, %": 100 * (worked[1] / worked[0] - 1),
+    }
+
+
+def large_run(folder: Path, samples: int, signals: int) -> Path:
+    run = folder / f"run-{samples}-{signals}"
+    if not run.exists():
+        build(run, samples, signals)
+    return run
+
+
+def measure(folder: Path, samples: int, signals: int, parts: list[str]) -> dict[str, float]:
+    run, results = large_run(folder, samples, signals), dict[str, float]()
+    for part, size in (("wide", WIDE), ("small", SMALL)):
+        if part in parts:
+            found = {**first_paint(run, size), **keys(run, size)}
+            results |= {f"{part}: {name}": value for name, value in found.items()}
+    if "live" in parts:
+        results |= live(run, samples, "large")
+        with tempfile.TemporaryDirectory(dir=folder) as other:
+            small = Path(other) / "run"
+            build(small, 64, 5)
+            results |= live(small, 64, "small")
+    if "training" in parts:
+        with tempfile.TemporaryDirectory(dir=folder) as other:
+            results |= training(Path(other))
+    return results
 
 
 def main() -> None:
-    figures: dict[str, float] = {}
-    table = {"first_paint": b"n", "cursor": b"j", "page": b"\x06", "sort": b"s"}
-    figures |= widget("table", table)
-    figures |= widget("plot", {"frame": b"n", "cursor": b"h"})
-    figures |= widget("image", {"frame": b"n"})
-    figures |= live()
-    print(json.dumps(figures, indent=2))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=1_000_000)
+    parser.add_argument("--signals", type=int, default=30)
+    parser.add_argument("--directory", type=Path, help="where runs are kept; a temporary one if not")
+    every = ["wide", "small", "live", "training"]
+    parser.add_argument("--only", choices=every, action="append")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.directory or Path(temporary)
+        folder.mkdir(exist_ok=True)
+        results = measure(folder, given.samples, given.signals, given.only or every)
+    print(f"{given.samples:,} samples x {given.signals} signals, {os.cpu_count()} cores")
+    for name, value in results.items():
+        asked = ASKED.get(name.split(": ")[-1], "")
+        print(f"  {name:<46}{value:>10.1f}   {asked}")
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        WidgetApp(sys.argv[1]).run()
-    else:
-        main()
+    main()
