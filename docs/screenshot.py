@@ -18,7 +18,6 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from tui.app import WlApp
-from wl_core.run import open_run
 
 SIZE = (148, 42)
 KEYS = ("l", "l", "l", "l", "s", "home")  # to the first loss, the worst sample on top
@@ -36,7 +35,7 @@ async def until(pilot: Pilot[None], what: Callable[[], bool]) -> None:
 
 async def picture(run: Path) -> str:
     """The SVG of the main screen on that run."""
-    app = WlApp(run.name, lambda: open_run(run))
+    app = WlApp(run)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: app.news is not None)
         await pilot.pause(1)

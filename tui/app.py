@@ -1,6 +1,7 @@
 """The application: one follower, the screens, and what happens when the follower cannot go on.
 
-It holds no view of the run: panes get news and ask for the rest.
+It holds no view of the run: panes get news and ask for the rest. Which keys there are is `keys`',
+what a person has set is `config`'s, what is remembered of a run is `memory`'s.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from textual import on
+from textual import on, work
 from textual.app import App
 from textual.binding import Binding, BindingType
 
+from tui.config import Config
 from tui.follow import Advanced, Follower, FollowerDied, News, RunGone
+from tui.memory import Memory, memory_file
 from tui.pane import Pane
 from tui.screens.base import RunScreen
 from tui.screens.main import MainScreen
 from tui.screens.trouble import TroubleScreen
 from tui.theme import DARK
+from wl_core.errors import UsageError, WlError
 from wl_core.plugins import PluginFailure, load_plugins
+from wl_core.run import open_run
 
 if TYPE_CHECKING:
     from wl_core.run import Run
@@ -33,47 +38,109 @@ class WlApp(App[None]):
     """``wl tui``: one run, live.
 
     Args:
-        run_name: what the status line calls the run.
-        open_run: opens it; called in the follower's thread.
-        panes: panes that plugins add.
+        path: the run; it is opened in the follower's thread.
+        panes: the panes of the main screen, None: those that plugins provide.
+        config: what the person has set.
+        read_only: nothing may be said to the run.
     """
 
     CSS_PATH: ClassVar[str | Path] = "wl.tcss"
     TITLE = "wl"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "quit", "Quit", show=False, priority=True)
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True, id="app.interrupt"),
+        Binding("L", "live", "Back to live", show=False, id="time.live"),
     ]
 
     def __init__(
         self,
-        run_name: str,
-        open_run: Callable[[], Run],
-        panes: Sequence[type[Pane]] = (),
+        path: Path,
+        panes: Sequence[type[Pane]] | None = None,
+        *,
+        config: Config | None = None,
+        read_only: bool = False,
     ) -> None:
         super().__init__()
-        self.run_name = run_name
-        self.follower = Follower(open_run, self.post_message)
+        self.path = path
+        self.config = config or Config()
+        self.read_only = read_only
+        self.follower = self._new_follower()
+        self.memory = Memory(memory_file(path))
         self.news: News | None = None
         self.death: FollowerDied | None = None
-        self._plugin_panes = panes
+        self._panes = panes
         self._plugin_failures: list[PluginFailure] = []
+        self.pane_failures: dict[str, str] = {}  # tracebacks of panes that raised, by title
         self._reporting = ExitStack()
+
+    def _new_follower(self) -> Follower:
+        path = self.path
+        return Follower(lambda: open_run(path), self.post_message)
 
     async def on_mount(self) -> None:
         self._reporting.enter_context(load_plugins().reporting_to(self._plugin_failures.append))
         self.register_theme(DARK)
-        self.theme = DARK.name
-        await self.push_screen(MainScreen(self.run_name, self._plugin_panes))
+        self.theme = self.config.theme
+        self.set_keymap(self.config.keys)
+        if self._panes is None:
+            self._panes = load_plugins().collect("wl_tui_panes")
+        await self._show_run()
+
+    async def _show_run(self) -> None:
+        assert self._panes is not None
+        await self.push_screen(MainScreen(self.path.name, self._panes))
         # Not before the screen is there: it must say so when the follower dies at once.
         self.call_after_refresh(self.follower.start)
 
     def on_unmount(self) -> None:
         self.follower.close()
         self._reporting.close()
+        self.memory.keep()
+
+    @work(exclusive=True, group="open run")
+    async def open_run(self, path: Path) -> None:
+        """Show another run in place of this one."""
+        self._keep_memory()
+        await asyncio.to_thread(self.follower.close)
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        self.path, self.news, self.death = path, None, None
+        self.pane_failures.clear()
+        self.memory = Memory(memory_file(path))
+        self.follower = self._new_follower()
+        await self._show_run()
+
+    def _keep_memory(self) -> None:
+        try:
+            self.memory.keep()
+        except WlError as error:
+            self.notify(str(error), severity="warning", markup=False)
+
+    # The run
 
     async def ask(self, job: Callable[[Run], Answer]) -> Answer:
-        """What ``job`` returns, run in the thread that owns the run."""
+        """What ``job`` returns, run in the thread that owns the run, on the run as it is shown."""
         return await asyncio.wrap_future(self.follower.ask(job))
+
+    async def tell(self, job: Callable[[Run], Answer]) -> Answer:
+        """What ``job`` returns that says something to the run: it gets the run as of now.
+
+        Raises:
+            UsageError: it was opened only to be looked at.
+        """
+        if self.read_only:
+            raise UsageError("read-only: nothing can be changed from here (--allow-control)")
+        return await asyncio.wrap_future(self.follower.ask(job, of_now=True))
+
+    @work(exclusive=True, group="moment")
+    async def show_step(self, step: int | None) -> None:
+        """Has every pane show the run as it was at that step; None: as it is."""
+        try:
+            await asyncio.wrap_future(self.follower.show_step(step))
+        except (WlError, OSError) as error:
+            self.notify(str(error), severity="error", markup=False)
+
+    def action_live(self) -> None:
+        self.show_step(None)
 
     @property
     def run_screens(self) -> list[RunScreen]:
@@ -114,4 +181,6 @@ class WlApp(App[None]):
             reports.append((heading, parked.traceback))
         known = {parked for _, parked in reports}
         failures = [one for one in self._plugin_failures if one.traceback not in known]
-        return [*reports, *((f"{one}:", one.traceback) for one in failures)]
+        reports += [(f"{one}:", one.traceback) for one in failures]
+        failed = self.pane_failures.items()
+        return [*reports, *((f"The pane {title} failed:", said) for title, said in failed)]

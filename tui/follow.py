@@ -43,6 +43,9 @@ class News:
     ``signals`` are the columns of ``samples`` that were measured or computed; ``uncomputed`` those
     whose cells nobody has wanted so far (``Follower.lazy``), or are not there yet. ``events`` are
     those since the last news, the newest `TAIL` of them.
+
+    ``moment`` is the step of the past that samples and curves are of, None: they are of now. The
+    status is always that of now.
     """
 
     status: RunStatus
@@ -56,10 +59,12 @@ class News:
     events: Sequence[Event]
     parked: Sequence[Parked]
     uncomputed: frozenset[str] = frozenset()
+    moment: int | None = None
 
     @property
     def step(self) -> int:
-        return self.status.step
+        """The step that is shown."""
+        return self.status.step if self.moment is None else self.moment
 
     @property
     def behind(self) -> int:
@@ -113,6 +118,7 @@ class Pace:
 class _Question:
     job: Callable[[Run], Any]
     answer: Future[Any]
+    of_now: bool  # whatever moment is shown
 
 
 class Follower(threading.Thread):
@@ -146,20 +152,31 @@ class Follower(threading.Thread):
         self._samples: tuple[Table, SampleRows] = (Table(()), NO_ROWS)
         self._uncomputed: frozenset[str] = frozenset()
         self.lazy = LazyColumns()
+        self._past: Run | None = None  # what is shown, when that is not the present
         self._curves: Mapping[str, Curve] = {}
         self._signals: frozenset[str] = frozenset()
         self.looks = 0
 
     # Called from the event loop
 
-    def ask(self, job: Callable[[Run], Answer]) -> Future[Answer]:
-        """Run ``job`` in the follower's thread; a question cancelled in time is never asked."""
+    def ask(self, job: Callable[[Run], Answer], *, of_now: bool = False) -> Future[Answer]:
+        """Run ``job`` in the follower's thread; a question cancelled in time is never asked.
+
+        It gets the run as it is shown, which may be as it was (`show_step`), or that ``of_now``.
+        """
         answer: Future[Answer] = Future()
         if self._closed:
             answer.cancel()
         else:
-            self._questions.put(_Question(job, answer))
+            self._questions.put(_Question(job, answer, of_now))
         return answer
+
+    def show_step(self, step: int | None) -> Future[None]:
+        """Tell of the run as it was at that step from now on; None: as it is.
+
+        The future fails with UsageError when the run has no such step.
+        """
+        return self.ask(lambda run: self._go_to(run, step), of_now=True)
 
     def shown(self) -> None:
         """The last news is on the screen: the next may come."""
@@ -177,7 +194,10 @@ class Follower(threading.Thread):
     def run(self) -> None:
         try:
             with closing(self._open_run()) as run:
-                self._follow(run)
+                try:
+                    self._follow(run)
+                finally:
+                    self._leave_past()
         except Exception as error:  # noqa: BLE001  # a dead follower must say so, on the screen
             self._closed = True
             self._refuse_questions()
@@ -194,10 +214,22 @@ class Follower(threading.Thread):
                     continue
                 if question is None:
                     return
-                _answer(question, run)
+                _answer(question, run if question.of_now else self._past or run)
             else:
                 self._look(run)
                 next_look = time.monotonic() + self._interval
+
+    def _go_to(self, run: Run, step: int | None) -> None:
+        past = None if step is None else run.at(step=step)
+        self._leave_past()
+        self._past = past
+        self.lazy.forget()
+        self._pending = True
+
+    def _leave_past(self) -> None:
+        if self._past is not None:
+            self._past.close()
+            self._past = None
 
     def _refuse_questions(self) -> None:
         while not self._questions.empty():
@@ -242,12 +274,13 @@ class Follower(threading.Thread):
         events = tuple(self._tail)
         self._tail.clear()
         # A parked view cannot be read: what it showed last stays, and the status line says so.
+        shown = self._past or run
         with suppress(ProjectionParkedError):
-            table, self._uncomputed = self.lazy.shown(run, run.samples())
-            self._samples = table, sample_rows(run)
+            table, self._uncomputed = self.lazy.shown(shown, shown.samples())
+            self._samples = table, sample_rows(shown)
         with suppress(ProjectionParkedError):
-            self._curves = run.curves()
-            self._signals = frozenset(self._curves) | frozenset(run.view("samples").signals)
+            self._curves = shown.curves()
+            self._signals = frozenset(self._curves) | frozenset(shown.view("samples").signals)
         return News(
             status=status,
             position=run.position,
@@ -260,6 +293,7 @@ class Follower(threading.Thread):
             events=events,
             parked=tuple(run.parked),
             uncomputed=self._uncomputed,
+            moment=shown.last_step,
         )
 
 

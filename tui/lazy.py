@@ -51,6 +51,12 @@ class LazyColumns:
             self._wanted |= names
             self._due = 0
 
+    def forget(self) -> None:
+        """Another moment is shown: what was computed is not of it."""
+        self._computed.clear()
+        self._rest_until.clear()
+        self._due = 0 if self._wanted else math.inf
+
     def shown(self, run: Run, table: Table) -> tuple[Table, frozenset[str]]:
         """The table with no lazy column in it, and the names of those that are not computed."""
         self._due = math.inf

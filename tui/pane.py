@@ -1,22 +1,24 @@
 """Pane: a part of the main screen; plugins add theirs by the hook ``wl_tui_panes``.
 
-A pane is told when the run has news and which sample is chosen, and asks the run for everything
-else by `Pane.ask`. Where panes stand and which are in sight is the main screen's business.
+A pane is told when the run has news and which sample is chosen, asks the run for everything else
+by `Pane.ask`, and says by its messages what was chosen in it. Where panes stand and which are in
+sight is the main screen's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.follow import News
-from tui.sample_table import SampleKey
+from tui.sample_table import RowKey, SampleKey
 from tui.words import shorten
 from wl_core.errors import WlError
 
@@ -32,9 +34,43 @@ class Pane(Vertical):
 
     Subclasses set ``title``, yield their widgets from `compose_body` and override what they want
     to hear of. All methods are called on the event loop: do slow work in a job given to `ask`.
+
+    Where a terminal is large, panes with a place in the ``dashboard`` stand side by side, from left
+    to right and from top to bottom; any other has the screen to itself. Bindings of a pane work
+    while it is the active one.
     """
 
     title: ClassVar[str] = ""
+    dashboard: ClassVar[int | None] = None
+
+    class SampleChosen(Message):
+        """The cursor rests on a sample (None: there is none): all panes are about it now."""
+
+        def __init__(self, sample: SampleKey | None) -> None:
+            super().__init__()
+            self.sample = sample
+
+    class SampleOpened(Message):
+        """All that is known of that sample is wanted."""
+
+        def __init__(self, sample: SampleKey) -> None:
+            super().__init__()
+            self.sample = sample
+
+    class InstanceChosen(Message):
+        """An instance of the chosen sample is looked at (None: none is)."""
+
+        def __init__(self, annotation_id: int | None) -> None:
+            super().__init__()
+            self.annotation_id = annotation_id
+
+    class FilterWanted(Message):
+        """The rows of a filter are wanted, of the samples or of all instances."""
+
+        def __init__(self, text: str, *, instances: bool = False) -> None:
+            super().__init__()
+            self.text = text
+            self.instances = instances
 
     def __init__(self, number: int) -> None:
         super().__init__(id=f"pane-{number}")
@@ -57,12 +93,46 @@ class Pane(Vertical):
     def sample_chosen(self, sample: SampleKey | None) -> None:
         """The cursor came to rest on that sample; ``self.sample`` is set already."""
 
+    def instance_chosen(self, annotation_id: int | None) -> None:
+        """An instance of the chosen sample is looked at, None: none is any more."""
+
     def came_into_sight(self) -> None:
         """The pane is shown again, or was resized from nothing."""
+
+    def chosen_rows(self) -> Sequence[RowKey]:
+        """What a decision made here is about: what is marked, else what the cursor stands on.
+
+        Nothing by default: a pane that shows neither samples nor instances decides upon none.
+        """
+        return ()
+
+    def command(self, run: str) -> str:
+        """The command that prints what the pane shows of the run at that path.
+
+        Such as ``wl samples runs/one --sort loss``; empty when there is none.
+        """
+        return ""
+
+    def search(self) -> None:
+        """``/`` was pressed here: let a search or a filter be written."""
+        self.notify(f"there is nothing to search in {self.title}")
+
+    def filter_rows(self, text: str, *, instances: bool) -> bool:
+        """Show the rows of a filter, if it is for this pane (``instances``: all instances).
+
+        Returns:
+            Whether it is; the pane is then brought to the front.
+        """
+        return False
 
     @property
     def in_sight(self) -> bool:
         return self.is_mounted and self.display and self.size.height > 0
+
+    @property
+    def key_name(self) -> str:
+        """The key that brings it to the front; none beyond the ninth."""
+        return str(self.number) if self.number <= 9 else "·"
 
     async def ask(self, job: Callable[[Run], Answer]) -> Answer | None:
         """What ``job`` returns, run in the thread that owns the run.
@@ -103,7 +173,7 @@ class Pane(Vertical):
 
     def _show_title(self) -> None:
         mark = "▸" if self._active else " "
-        parts: list[str | tuple[str, str]] = [(f"{mark}{self.number} {self.title} ", "bold")]
+        parts: list[str | tuple[str, str]] = [(f"{mark}{self.key_name} {self.title} ", "bold")]
         if self._heading:
             parts.append((f" {self._heading}", "dim"))
         if self.is_mounted:

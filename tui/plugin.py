@@ -6,11 +6,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from wl_core.cli_options import run_options
 from wl_core.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from tui.pane import Pane
 
 WEB_PORT = 8765
 
@@ -63,11 +67,10 @@ def why_not_here(is_terminal: bool, term: str) -> str:
 def watch(path: Path) -> None:
     """Open the application on a run and return when it is left; the terminal is as it was."""
     from tui.app import WlApp
-    from wl_core.plugins import load_plugins
-    from wl_core.run import open_run
+    from tui.config import config_file, load_config
 
-    panes = load_plugins().collect("wl_tui_panes")
-    WlApp(path.name, lambda: open_run(path), panes).run()
+    config = load_config(config_file())
+    WlApp(path, config=config).run(mouse=config.mouse)
 
 
 def serve(run: str | None, root: Path, port: int, allow_control: bool) -> None:
@@ -84,3 +87,14 @@ def serve(run: str | None, root: Path, port: int, allow_control: bool) -> None:
 @hookimpl
 def wl_cli_commands() -> Sequence[click.Command]:
     return [tui]
+
+
+@hookimpl
+def wl_tui_panes() -> Sequence[type[Pane]]:
+    from tui.panes.curves import CurvesPane
+    from tui.panes.events import EventsPane
+    from tui.panes.instances import InstancesPane
+    from tui.panes.picture import PicturePane
+    from tui.panes.samples import SamplesPane
+
+    return [SamplesPane, InstancesPane, PicturePane, CurvesPane, EventsPane]

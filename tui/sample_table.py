@@ -29,6 +29,22 @@ class SampleKey(NamedTuple):
         return f"{self.origin} / {self.sample_id}"
 
 
+class RowKey(NamedTuple):
+    """What is decided upon: a sample (``annotation_id`` is None) or one of its instances."""
+
+    origin: str
+    sample_id: int | str
+    annotation_id: int | None = None
+
+    @property
+    def sample(self) -> SampleKey:
+        return SampleKey(self.origin, self.sample_id)
+
+    def __str__(self) -> str:
+        one = str(self.sample)
+        return one if self.annotation_id is None else f"instance {self.annotation_id} of {one}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleRows:
     """Who stands in which row of a samples table.

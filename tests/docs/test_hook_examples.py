@@ -196,7 +196,7 @@ async def test_wl_tui_panes(run: Path) -> None:
     from tui.app import WlApp
 
     panes = example("wl_tui_panes").collect("wl_tui_panes")
-    app = WlApp("one", lambda: open_run(run), panes)
+    app = WlApp(run, panes)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         assert [type(pane).__name__ for pane in app.screen.query("Chosen")] == ["Chosen"]

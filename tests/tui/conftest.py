@@ -9,7 +9,13 @@ import pytest
 
 from tests.tui.nuclei_run import NucleiRun
 from tui.app import WlApp
-from wl_core.run import open_run
+
+
+@pytest.fixture(autouse=True)
+def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of runs, and what a person has set, is not the tester's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @pytest.fixture
@@ -24,4 +30,4 @@ def nuclei(tmp_path: Path) -> Iterator[NucleiRun]:
 @pytest.fixture
 def app(nuclei: NucleiRun) -> WlApp:
     """The application on that run, not started yet."""
-    return WlApp("nuclei", lambda: open_run(nuclei.path))
+    return WlApp(nuclei.path)

@@ -150,7 +150,7 @@ async def test_the_image_shows_what_was_stored_of_the_chosen_sample(app: WlApp) 
         assert image.rgb.shape == (128, 128, 3)
         await pilot.press("down")
         await wait_for_text(pilot, "of train_loader / tile_01")
-        await pilot.press("v")
+        await pilot.press("3", "v")
         assert image.hidden == {PREDICTION}
 
 
@@ -168,7 +168,7 @@ async def test_an_instance_is_pointed_out_once_somebody_looks_at_instances(app: 
 async def test_a_sample_without_files_says_what_is_missing(tmp_path: Path) -> None:
     writer = NucleiRun(tmp_path / "run")
     writer.frame(("exposed", "train_loader", ["lost_00"]))
-    app = WlApp("run", lambda: open_run(writer.path))
+    app = WlApp(writer.path)
     async with app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "lost_00")
         await pilot.press("3")
@@ -299,7 +299,7 @@ async def test_new_samples_do_not_move_the_row_under_the_cursor(
 async def test_ids_that_look_alike_stay_two_samples(tmp_path: Path) -> None:
     writer = NucleiRun(tmp_path / "run", train=["tile_00"])
     writer.frame(("exposed", "odd", [1, "1"]))
-    app = WlApp("run", lambda: open_run(writer.path))
+    app = WlApp(writer.path)
     async with app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "odd")
         pane = app.screen.query_one(SamplesPane)
@@ -328,7 +328,7 @@ async def test_a_run_directory_that_is_deleted_is_said_and_survived(
 
 
 async def test_a_run_that_cannot_be_opened_is_told_with_its_traceback(tmp_path: Path) -> None:
-    app = WlApp("nothing", lambda: open_run(tmp_path / "nothing"))
+    app = WlApp(tmp_path / "nothing")
     async with app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "stopped following: RunNotFoundError", "Traceback")
         await pilot.press("escape", "q")
@@ -338,7 +338,7 @@ async def test_without_colour_overlays_are_letters(
     app: WlApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    plain = WlApp("nuclei", app.follower._open_run)
+    plain = WlApp(app.path)
     async with plain.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_00")
         assert "▸" in screen_line(plain, "tile_00")

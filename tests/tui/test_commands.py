@@ -10,10 +10,10 @@ import wl_core as wl
 from tests.core.cli_runs import write_run
 from tests.core.watched_runs import events, sample
 from tui import commands
-from tui.sample_table import SampleKey
+from tui.sample_table import RowKey
 from wl_core.decide import Decider
 
-S1 = SampleKey("train_loader", "s1")
+S1 = [RowKey("train_loader", "s1")]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_registered_name_with_a_value_is_a_categorical_tag(run: wl.Run) -> Non
 
 def test_it_is_recorded_that_the_tui_decided(run: wl.Run) -> None:
     with run:
-        commands.set_discarded(run, S1, 2, discarded=True)
+        commands.switch_discarded(run, [RowKey("train_loader", "s1", 2)])
         assert events(run, "discarded")[-1]["who"] == "tui"
         assert Decider.of_run(run, "me").undo()[1][0].what == (
             "discard instance 2 of s1 (train_loader)"

@@ -14,7 +14,7 @@ from tests.tui.screens import screen_text, wait_for_text
 from tui.app import WlApp
 from tui.follow import News
 from tui.pane import Pane
-from wl_core.run import open_run
+from tui.plugin import wl_tui_panes
 from wl_plugins.curves import Curves
 
 
@@ -44,7 +44,7 @@ async def test_samples_that_cannot_be_folded_are_said_too(
         ("arrays", "prediction", "train_loader", ["tile_00"], None, None,
          np.zeros(3, "V16"), np.zeros(3, np.uint8), [("<i8", (4, 4))])
     )  # fmt: skip
-    app = WlApp("nuclei", lambda: open_run(nuclei.path))
+    app = WlApp(nuclei.path)
     async with app.run_test(size=(120, 36)) as pilot:
         await wait_for_text(pilot, "! parked: samples", "arrays")
         await pilot.press("j", "enter", "d", "2", "3", "1", "s")
@@ -68,7 +68,7 @@ class CountingPane(Pane):
 
 
 async def test_a_plugins_pane_has_a_key_and_its_failure_is_its_own(nuclei: NucleiRun) -> None:
-    app = WlApp("nuclei", lambda: open_run(nuclei.path), [CountingPane])
+    app = WlApp(nuclei.path, [*wl_tui_panes(), CountingPane])
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for_text(pilot, "tile_00", "6 Counting")
         await pilot.press("6")

@@ -25,6 +25,7 @@ class CurvesPane(Pane):
     """A plot of some of the run's curves; which ones is chosen with a list."""
 
     title: ClassVar[str] = "Curves"
+    dashboard: ClassVar[int | None] = 3
     BINDINGS: ClassVar[list[BindingType]] = [Binding("c", "pick", "Choose")]
 
     def __init__(self, number: int) -> None:

@@ -15,6 +15,7 @@ class EventsPane(Pane):
     """What happened last, one line an event."""
 
     title: ClassVar[str] = "Events"
+    dashboard: ClassVar[int | None] = 4
 
     def compose_body(self) -> ComposeResult:
         yield EventList(widget_id="events")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.message import Message
 
 from tui.follow import News
 from tui.lazy import is_prepared
 from tui.pane import Pane
-from tui.sample_table import WHO, SampleKey, without_empty
+from tui.sample_table import WHO, RowKey, SampleKey, without_empty
 from tui.widgets.table import VirtualTable
 from wl_core.lazy_column import LazyColumn
 from wl_core.table import Table
@@ -40,13 +40,7 @@ class InstancesPane(Pane):
     """Follows the chosen sample; loads only while in sight."""
 
     title: ClassVar[str] = "Instances"
-
-    class Chosen(Message):
-        """The cursor stands on an instance of the chosen sample."""
-
-        def __init__(self, annotation_id: int | None) -> None:
-            super().__init__()
-            self.annotation_id = annotation_id
+    dashboard: ClassVar[int | None] = 2
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -81,6 +75,20 @@ class InstancesPane(Pane):
     def came_into_sight(self) -> None:
         self._load_if_seen()
 
+    def set_active(self, active: bool) -> None:
+        super().set_active(active)
+        self._say_instance()
+
+    def chosen_rows(self) -> Sequence[RowKey]:
+        if self.sample is None or self.annotation_id is None:
+            return ()
+        return (RowKey(*self.sample, self.annotation_id),)
+
+    def _say_instance(self) -> None:
+        """Pointed out once somebody looks at instances: else it would hide the prediction."""
+        if self.is_mounted:
+            self.post_message(self.InstanceChosen(self.annotation_id if self._active else None))
+
     def _load_if_seen(self) -> None:
         if self.in_sight and self.sample is not None:
             self._loading = True
@@ -103,7 +111,7 @@ class InstancesPane(Pane):
     @on(VirtualTable.Highlighted, "#instances")
     def _row_highlighted(self, event: VirtualTable.Highlighted) -> None:
         event.stop()
-        self.post_message(self.Chosen(self.annotation_id))
+        self._say_instance()
 
     @on(VirtualTable.Ordered, "#instances")
     def _ordered(self, event: VirtualTable.Ordered) -> None:

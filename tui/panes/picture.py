@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 
 from tui.follow import News
 from tui.pane import Pane
@@ -21,6 +22,10 @@ class PicturePane(Pane):
     """Follows the chosen sample; loads only while in sight."""
 
     title: ClassVar[str] = "Image"
+    dashboard: ClassVar[int | None] = 1
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "cycle_overlays", "Next overlays", show=False, id="image.cycle")
+    ]
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -53,7 +58,7 @@ class PicturePane(Pane):
             self._annotation_id = annotation_id
             self._draw()
 
-    def cycle_overlays(self) -> None:
+    def action_cycle_overlays(self) -> None:
         """Both, ground truth alone, prediction alone, none."""
         hidden = self.image.hidden & {GROUND_TRUTH, PREDICTION}
         order: list[set[str]] = [set(), {PREDICTION}, {GROUND_TRUTH}, {GROUND_TRUTH, PREDICTION}]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
-from textual.message import Message
 from textual.timer import Timer
 
 from tui.follow import News
 from tui.pane import Pane
-from tui.sample_table import SampleKey, SampleRows, arranged, column_order
+from tui.sample_table import RowKey, SampleKey, SampleRows, arranged, column_order
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.table import VirtualTable
 from tui.words import age
@@ -30,20 +29,7 @@ class SamplesPane(Pane):
     """The table of samples with its filter line."""
 
     title: ClassVar[str] = "Samples"
-
-    class Chosen(Message):
-        """The cursor rests on a sample (None: there is none)."""
-
-        def __init__(self, sample: SampleKey | None) -> None:
-            super().__init__()
-            self.sample = sample
-
-    class Opened(Message):
-        """Enter on a sample: its details are wanted."""
-
-        def __init__(self, sample: SampleKey) -> None:
-            super().__init__()
-            self.sample = sample
+    dashboard: ClassVar[int | None] = 0
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -126,19 +112,22 @@ class SamplesPane(Pane):
         self._rest = self.set_timer(REST, self._choose)
 
     def _choose(self) -> None:
-        self.post_message(self.Chosen(self.sample_at_cursor))
+        self.post_message(self.SampleChosen(self.sample_at_cursor))
 
     @on(VirtualTable.Chosen, "#samples")
     def _row_chosen(self, event: VirtualTable.Chosen) -> None:
         event.stop()
         if self._rows is not None:
-            self.post_message(self.Opened(self._rows.key(event.row)))
+            self.post_message(self.SampleOpened(self._rows.key(event.row)))
 
     # Filtering
 
-    def start_filter(self) -> None:
-        """Let a filter be written."""
+    def search(self) -> None:
         self.filter_bar.open()
+
+    def chosen_rows(self) -> Sequence[RowKey]:
+        sample = self.sample_at_cursor
+        return () if sample is None else (RowKey(*sample),)
 
     @on(FilterBar.Submitted)
     def _filter_submitted(self, event: FilterBar.Submitted) -> None:

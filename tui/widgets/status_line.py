@@ -21,9 +21,10 @@ _FAINT = "$foreground 65%"
 class StatusLine(Static):
     """One line; says in words what colours say."""
 
-    def __init__(self, run_name: str) -> None:
+    def __init__(self, run_name: str, *, read_only: bool = False) -> None:
         super().__init__("", markup=False)
         self._run_name = run_name
+        self._read_only = read_only
         self._news: News | None = None
         self._lag = 0.0
         self._trouble = ""
@@ -51,6 +52,8 @@ class StatusLine(Static):
         ]
         if self._trouble:
             parts.append((f" {self._trouble} ", "bold $background on $error"))
+        if self._read_only:
+            parts.append((" read-only ", "bold reverse"))
         parts += self._progress()
         if parts != self._said:
             self._said = parts
@@ -62,11 +65,14 @@ class StatusLine(Static):
         if news is None:
             return [("opening …", "dim")]
         state = news.status.state
-        parts = [(f"{STATE_SYMBOLS.get(state, '?')} {state}", f"bold $state-{state}")]
+        parts: list[Part] = []
+        if news.moment is not None:
+            parts.append((f" PAST: step {news.moment:,} (L: live) ", "bold reverse"))
+        parts += [(f"{STATE_SYMBOLS.get(state, '?')} {state}", f"bold $state-{state}")]
         if news.parked:
             names = ", ".join(parked.projection for parked in news.parked)
             parts.append((f"  ! parked: {names} (e shows why) ", "bold $error"))
-        parts.append((f"   step {news.step:,}", "bold"))
+        parts.append((f"   step {news.status.step:,}", "bold"))
         if state == "training" and news.steps_per_second is not None:
             parts.append((f"   {news.steps_per_second:.1f} steps/s", ""))
         parts.append((f"   {self._freshness(news)}", _FAINT))
