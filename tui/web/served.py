@@ -20,6 +20,7 @@ from textual.screen import Screen
 
 import tui.app
 from tui.app import WlApp
+from tui.config import config_file, load_config
 
 GRACE_SECONDS = 3.0
 
@@ -53,12 +54,10 @@ class ServedApp(WlApp):
 
 
 def main(arguments: list[str]) -> None:
-    from wl_core.plugins import load_plugins
-    from wl_core.run import open_run
-
-    path, *_ = arguments
-    panes = load_plugins().collect("wl_tui_panes")
-    ServedApp(Path(path).name, lambda: open_run(path), panes).run()
+    path, *options = arguments
+    config = load_config(config_file())
+    read_only = "--allow-control" not in options
+    ServedApp(Path(path), config=config, read_only=read_only).run(mouse=config.mouse)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import html
-import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from string import Template
@@ -24,13 +23,12 @@ from tui.web.session import Session, child_environment
 from wl_core.errors import UsageError
 
 ADDRESS = "127.0.0.1"
-MAX_SESSIONS = 4
+MAX_TABS = 4
 # What the page of a large paste may be; keys are a few bytes.
 MAX_MESSAGE_BYTES = 1 << 20
 HEARTBEAT_SECONDS = 15
 HERE = Path(__file__).parent
 STATIC = Path(textual_serve.__file__).parent / "static"
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Server:
@@ -40,11 +38,20 @@ class Server:
         run: the run's directory.
         listening: a socket that is bound to a port of 127.0.0.1.
         allow_control: whether tabs may decide and steer, or only look.
+        max_tabs: how many may be open at a time; each is a process.
     """
 
-    def __init__(self, run: Path, listening: socket.socket, *, allow_control: bool) -> None:
+    def __init__(
+        self,
+        run: Path,
+        listening: socket.socket,
+        *,
+        allow_control: bool = False,
+        max_tabs: int = MAX_TABS,
+    ) -> None:
         self._listening = listening
-        self._guard = Guard(listening.getsockname()[1])
+        self.port: int = listening.getsockname()[1]
+        self._guard = Guard(self.port)
         self.link = self._guard.link
         control = ["--allow-control"] if allow_control else []
         # -P: a file of the current folder must not stand in for a module of wl.
@@ -52,21 +59,18 @@ class Server:
         self._environment = child_environment()
         self._title = html.escape(f"wl · {run.name}")
         self._page = Template((HERE / "page.html").read_text("utf-8"))
+        self._max_tabs = max_tabs
         # Each tab that has a process, and what comes when it has none any more.
         self._tabs: dict[web.WebSocketResponse, asyncio.Event] = {}
 
-    async def serve(self, ready: Callable[[], None]) -> None:
-        """Call ``ready``, answer until SIGINT, SIGTERM or SIGHUP, then end every tab."""
-        stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, stopped.set)
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """Answers within the context; at its end every tab is closed and every child gone."""
         runner = web.AppRunner(self._application(), access_log=None)
         await runner.setup()
         try:
             await web.SockSite(runner, self._listening).start()
-            ready()
-            await stopped.wait()
+            yield
         finally:
             await runner.cleanup()
 
@@ -119,11 +123,11 @@ class Server:
         Raises:
             HTTPServiceUnavailable: all are taken.
         """
-        while len(self._tabs) >= MAX_SESSIONS:
+        while len(self._tabs) >= self._max_tabs:
             ending = next((end for tab, end in self._tabs.items() if tab.closed), None)
             if ending is None:
                 raise web.HTTPServiceUnavailable(
-                    text=f"{MAX_SESSIONS} tabs are open, and that is all: close one and reload"
+                    text=f"{self._max_tabs} tabs are open, and that is all: close one and reload"
                 )
             await ending.wait()
 

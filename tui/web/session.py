@@ -39,7 +39,7 @@ class Session(AppService):
             "",
             write_bytes=socket.send_bytes,
             write_str=socket.send_str,
-            close=socket.close,
+            close=self._close,
             download_manager=DownloadManager(),
         )
         self._arguments = arguments
@@ -66,7 +66,7 @@ class Session(AppService):
             # The child ended, or the tab did: the other one follows.
             return
         finally:
-            await self._socket.close()
+            await self._close()
 
     async def stop(self) -> None:
         """End the child, by force when it does not go; returns when it is gone."""
@@ -91,7 +91,7 @@ class Session(AppService):
         That is: to open an address, to save a file.
         """
         if json.loads(data).get("type") == "exit":
-            await self._socket.close()
+            await self._close()
 
     async def _pass_on(self, drawn: asyncio.StreamReader) -> None:
         """Packets: a letter for the kind, 4 bytes for the length, the payload."""
@@ -118,6 +118,9 @@ class Session(AppService):
         )
         self._stdin = process.stdin
         return process
+
+    async def _close(self) -> None:
+        await self._socket.close()
 
     async def _obey_tab(self) -> None:
         async for message in self._socket:
