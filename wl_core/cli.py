@@ -22,6 +22,7 @@ from wl_core import (
     cli_branch,
     cli_control,
     cli_curation,
+    cli_curves,
     cli_evaluate,
     cli_events,
     cli_export,
@@ -167,6 +168,7 @@ def plugins(run: str | None, root: Path, as_json: bool, tracebacks: bool) -> Non
 
 for _command in (
     *cli_views.COMMANDS,
+    *cli_curves.COMMANDS,
     *cli_events.COMMANDS,
     *cli_export.COMMANDS,
     *cli_replay.COMMANDS,
