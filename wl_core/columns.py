@@ -16,6 +16,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
+from wl_core.stored_column import StoredColumn
 from wl_core.table import Scalar, TableColumn
 
 Rows: TypeAlias = npt.NDArray[np.intp]
@@ -43,6 +44,16 @@ def unpack(state: Mapping[str, npt.NDArray[Any] | bytes], key: str) -> Any:
 def array_of(state: Mapping[str, npt.NDArray[Any] | bytes], key: str) -> npt.NDArray[Any]:
     """The array under that key of a snapshot, as one that may be written to."""
     return np.array(state[key])
+
+
+def shared_of(state: Mapping[str, npt.NDArray[Any] | bytes], key: str) -> npt.NDArray[Any]:
+    """The array under that key of a snapshot, for who copies it before writing to it.
+
+    Nobody else will ever write to one that is read-only, as those of checkpoints are.
+    """
+    array = state[key]
+    assert isinstance(array, np.ndarray)
+    return array.copy() if array.flags.writeable else array
 
 
 def grown(array: npt.NDArray[Any], size: int, fill: Any = 0) -> npt.NDArray[Any]:
@@ -87,15 +98,18 @@ class Column:
 
     Cells are float32 as long as every number that was ever put is one exactly, float64 from the
     first that is not (integers beyond 2**53 are rounded to float64). As long as bools alone were
-    put, the column is one of flags.
+    put, the column is one of flags. ``state`` is another object after every change. Arrays that a
+    table got are copied before they are written to: it may be read in another thread.
     """
 
-    __slots__ = ("_holds", "_present", "_values")
+    __slots__ = ("_holds", "_present", "_shares_present", "_shares_values", "_values", "state")
 
     def __init__(self) -> None:
         self._values: npt.NDArray[Any] = np.zeros(0, _FLOAT32)
         self._present = np.zeros(0, np.bool_)
+        self._shares_values = self._shares_present = False
         self._holds = _NOTHING
+        self.state = object()
 
     @property
     def is_flags(self) -> bool:
@@ -116,12 +130,21 @@ class Column:
             self._holds = max(self._holds, _BOOLS if values.dtype == np.bool_ else _NUMBERS)
         if values.dtype != self._values.dtype:
             values = self._fit(values)
+        self.state = object()
+        if self._shares_values:
+            self._values, self._shares_values = self._values.copy(), False
         self._values[rows] = values
-        self._present[rows] = True
+        if self._shares_present and not self._present[rows].all():
+            self._present, self._shares_present = self._present.copy(), False
+        if not self._shares_present:
+            self._present[rows] = True
 
     def _reserve(self, size: int) -> None:
-        self._values = grown(self._values, size)
-        self._present = grown(self._present, size, False)
+        """Makes room; what was shared stays so, unless there is more room than before."""
+        if len(self._values) < size:
+            self._values, self._shares_values = grown(self._values, size), False
+            self._present, self._shares_present = grown(self._present, size, False), False
+            self.state = object()
 
     def _fit(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The values in this column's dtype, which is widened first if they need it."""
@@ -131,7 +154,7 @@ class Column:
                 same = (narrow.astype(_FLOAT64) == values) | np.isnan(values)
             if same.all():
                 return narrow
-            self._values = self._values.astype(_FLOAT64)
+            self._values, self._shares_values = self._values.astype(_FLOAT64), False
         return values.astype(self._values.dtype)
 
     def arrays(self, size: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -149,11 +172,11 @@ class Column:
     def merge(self, later: Column, rows: Rows, size: int) -> None:
         """Puts the cells of a later column, whose row ``i`` is this one's row ``rows[i]``."""
         if later.dtype == _FLOAT64 and self.dtype == _FLOAT32:
-            self._values = self._values.astype(_FLOAT64)
+            self._values, self._shares_values = self._values.astype(_FLOAT64), False
         values, present = later.arrays(len(rows))
         holds = max(self._holds, later._holds)
         self.put(rows[present], values[present], size)
-        self._holds = holds
+        self._holds, self.state = holds, object()
 
     def snapshot(self, prefix: str, size: int, state: State) -> None:
         values, present = self.arrays(size)
@@ -161,16 +184,19 @@ class Column:
         state[f"{prefix}/holds"] = pack(self._holds)
 
     def restore(self, prefix: str, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
-        self._values = array_of(state, f"{prefix}/values")
-        self._present = array_of(state, f"{prefix}/present")
+        self._values = shared_of(state, f"{prefix}/values")
+        self._present = shared_of(state, f"{prefix}/present")
+        self._shares_values = self._shares_present = True
         self._holds = unpack(state, f"{prefix}/holds")
 
     def table_column(self, name: str, order: Rows, size: int) -> TableColumn:
         """Some of the view's ``size`` rows as a table shows them, in the given order."""
         values, present = self.arrays(size)
-        if self.is_flags:
-            return TableColumn(name, "flag", values[order] != 0, present[order])
-        return TableColumn(name, "number", values[order], present[order])
+        column = StoredColumn(name, "flag" if self.is_flags else "number", values, present, order)
+        if not column.is_whole:  # a few rows are copied at once, rather than everything later
+            return column.take(np.arange(len(order)))
+        self._shares_values = self._shares_present = True
+        return column
 
 
 # What kind of scalar a cell of a CodedColumn holds; 0 is an empty cell.
@@ -186,9 +212,10 @@ class CodedColumn:
     are kept as floats, and anything that is no scalar as its text.
     """
 
-    __slots__ = ("_bits", "_numbers", "_seen", "_tags", "_texts")
+    __slots__ = ("_bits", "_numbers", "_seen", "_tags", "_texts", "state")
 
     def __init__(self) -> None:
+        self.state = object()  # another one after every change
         self._bits = np.zeros(0, np.int64)
         self._tags = np.zeros(0, np.int8)
         self._texts: list[str] = []
@@ -197,6 +224,7 @@ class CodedColumn:
 
     def put(self, rows: Rows, scalars: Sequence[Any], size: int) -> None:
         """Sets cells in order, None leaving its cell as it is."""
+        self.state = object()
         self._reserve(size)
         for row, scalar in zip(rows.tolist(), scalars, strict=True):
             if scalar is not None:
@@ -239,6 +267,7 @@ class CodedColumn:
 
     def merge(self, later: CodedColumn, rows: Rows, size: int) -> None:
         """Puts the cells of a later column, whose row ``i`` is this one's row ``rows[i]``."""
+        self.state = object()
         self._reserve(size)
         later._reserve(len(rows))
         tags, bits = later._tags[: len(rows)], later._bits[: len(rows)].copy()

@@ -25,9 +25,10 @@ class LabelColumn:
     which it is depends only on what was ever put.
     """
 
-    __slots__ = ("_codes", "_entries", "_has_lists", "_numbers")
+    __slots__ = ("_codes", "_entries", "_has_lists", "_numbers", "state")
 
     def __init__(self) -> None:
+        self.state = object()  # another one after every change
         self._codes = np.full(0, -1, np.int32)
         self._entries: list[Entry] = []
         self._numbers: dict[bytes, int] = {}  # by what is packed: 1, 1.0 and True are three
@@ -35,6 +36,7 @@ class LabelColumn:
 
     def put(self, rows: Rows, values: Sequence[Any], size: int) -> None:
         """Sets cells in order, the last one winning where a row comes twice."""
+        self.state = object()
         self._reserve(size)
         for row, value in zip(rows.tolist(), values, strict=True):
             self._codes[row] = self._number(_entry(value))
@@ -64,6 +66,7 @@ class LabelColumn:
 
     def merge(self, later: LabelColumn, rows: Rows, size: int) -> None:
         """Puts the cells of a later column, whose row ``i`` is this one's row ``rows[i]``."""
+        self.state = object()
         self._reserve(size)
         later._reserve(len(rows))
         codes = later._codes[: len(rows)]

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from wl_core.batches import EventBatch, EventGroup, IdVector
 from wl_core.codec import SampleId
 from wl_core.columns import GrowingArray, Rows, State, array_of, grown, pack, unpack
+from wl_core.kept import Kept
+from wl_core.sorting import stable_order
 from wl_core.table import TableColumn
 
 # A direct table may always be this long, and longer while about one entry in eight is in use.
@@ -51,15 +53,17 @@ class _Origin:
 
 
 class SampleIndex:
-    """``(origin, sample_id)`` -> dense row."""
+    """``(origin, sample_id)`` -> dense row; ``state`` is another object after every change."""
 
     def __init__(self) -> None:
+        self.state = object()
+        self._kept = Kept()
         self._origins: dict[str, _Origin] = {}
         self._origin_codes = GrowingArray(np.int32)
         self._is_text = GrowingArray(np.bool_)
         self._numbers = GrowingArray(np.int64)  # the id itself, or where it stands in _texts
         self._texts: list[str] = []
-        self._order: Rows | None = None
+        self._last_order: Rows = np.empty(0, np.intp)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -74,10 +78,10 @@ class SampleIndex:
         found = self._origins.get(origin)
         if found is None:
             self._origins[origin] = _Origin(len(self._origins), position)
-            self._order = None
+            self.state = object()
         elif position < found.first_position:
             found.first_position = position
-            self._order = None
+            self.state = object()
 
     def rows_of(self, batch: EventBatch, group: EventGroup, origin: str) -> Rows:
         """The row of every id of a group; made once for all groups with the same ids."""
@@ -93,6 +97,7 @@ class SampleIndex:
             if not create:
                 return np.full(len(ids), -1, np.intp)
             part = self._origins[origin] = _Origin(len(self._origins), np.iinfo(np.int64).max)
+            self.state = object()
         if ids.integers is None:
             return self._mixed_rows(part, ids.mixed, create)
         return self._integer_rows(part, ids.integers, create)
@@ -158,7 +163,7 @@ class SampleIndex:
             self._origin_codes.extend(np.full(len(numbers), part.code, np.int32))
             self._is_text.extend(np.full(len(numbers), text))
             self._numbers.extend(numbers)
-            self._order = None
+            self.state = object()
 
     def find(self, origin: str, sample_id: SampleId) -> int:
         """The row of one sample, -1 when it is unknown."""
@@ -186,18 +191,40 @@ class SampleIndex:
         return mine
 
     def order(self) -> Rows:
-        """All rows ``[n]`` in the order in which they are shown."""
-        if self._order is None or len(self._order) != len(self):
-            self._order = np.lexsort(
-                (self._text_ranks(), self._is_text.array, self._origin_ranks())
-            ).astype(np.intp, copy=False)
-        return self._order
+        """All rows ``[n]`` in the order in which they are shown.
+
+        The same array as before as long as nothing changed.
+        """
+        return self._kept.get("order", (self.state,), self._ordered)
+
+    def _ordered(self) -> Rows:
+        new = np.arange(len(self._last_order), len(self))
+        if self._texts or len(self._origins) > 1:
+            self._last_order = self._sorted_by_all()
+        elif len(new):  # ids of one origin alone: the new ones go between those in order already
+            numbers = self._numbers.array
+            new = new[np.argsort(numbers[new])]
+            known = numbers[: len(self._last_order)]
+            at = np.searchsorted(known, numbers[new], sorter=self._last_order)
+            self._last_order = np.insert(self._last_order, at, new)
+        return self._last_order
+
+    def _sorted_by_all(self) -> Rows:
+        order = stable_order(self._text_ranks())
+        for key in (self._is_text.array, self._origin_ranks()):
+            if len(key) and (key != key[0]).any():
+                order = order[stable_order(key[order])]
+        return order
 
     def ranks(self) -> npt.NDArray[np.intp]:
         """Where each row stands in `order` ``[n]``."""
-        ranks = np.empty(len(self), np.intp)
-        ranks[self.order()] = np.arange(len(self))
-        return ranks
+
+        def make() -> npt.NDArray[np.intp]:
+            ranks = np.empty(len(self), np.intp)
+            ranks[self.order()] = np.arange(len(self))
+            return ranks
+
+        return self._kept.get("ranks", (self.state,), make)
 
     def _origin_ranks(self) -> npt.NDArray[np.intp]:
         ranks = np.zeros(max(1, len(self._origins)), np.intp)
@@ -249,6 +276,7 @@ class SampleIndex:
 
     def restore(self, prefix: str, state: Mapping[str, npt.NDArray[Any] | bytes]) -> None:
         """Takes over a snapshot, rows as they were; only of an index that is empty."""
+        self.state = object()
         named, texts = unpack(state, f"{prefix}/names")
         self._texts = list(texts)
         self._origin_codes.extend(array_of(state, f"{prefix}/origins"))
@@ -276,6 +304,9 @@ class SampleIndex:
 
         ``sample_id`` is a ``number`` column when every id is an integer, else ``text``.
         """
+        return self._kept.get("columns", (self.state, order), lambda: self._columns(order))
+
+    def _columns(self, order: Rows) -> tuple[TableColumn, TableColumn]:
         present = np.ones(len(order), np.bool_)
         names = tuple(sorted(self._origins, key=lambda name: self._origins[name].code))
         origin = TableColumn("origin", "text", self._origin_codes.array[order], present, names)

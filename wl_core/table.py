@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wl_core.errors import UnknownNameError, nearest
+from wl_core.sorting import stable_order
 
 ColumnKind = Literal["number", "text", "flag", "list"]
 Scalar: TypeAlias = float | int | bool | str | None
@@ -80,6 +81,25 @@ class TableColumn:
         """Whether ``values`` are indices into ``categories``."""
         return self.kind in ("text", "list")
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of ``values``; to ask for it computes nothing that is not there."""
+        return self.values.dtype
+
+    @property
+    def filled(self) -> int:
+        """How many cells are not empty."""
+        return int(np.count_nonzero(self.present))
+
+    @property
+    def extremes(self) -> tuple[Any, Any] | None:
+        """The least and greatest of ``values``, whatever empty cells hold; None without rows."""
+        return (self.values.min(), self.values.max()) if len(self) else None
+
+    def is_filled(self, row: int) -> bool:
+        """Whether the cell is not empty."""
+        return bool(self.present[row])
+
     def cell(self, row: int) -> Cell:
         """The value of one row as a plain Python value, None when the cell is empty."""
         if not self.present[row]:
@@ -124,8 +144,8 @@ class TableColumn:
             key = -key if key.dtype.kind == "f" else -key.astype(np.int64)
         if last.any():
             keep, rest = np.flatnonzero(~last), np.flatnonzero(last)
-            return np.concatenate([keep[np.argsort(key[keep], kind="stable")], rest])
-        return np.argsort(key, kind="stable")
+            return np.concatenate([keep[stable_order(key[keep])], rest])
+        return stable_order(key)
 
     def take(self, rows: npt.NDArray[np.intp]) -> TableColumn:
         aggregated = None if self.aggregated is None else self.aggregated[rows]
@@ -170,7 +190,7 @@ class Table:
 
     def row(self, row: int) -> dict[str, Cell]:
         """One row as ``{column: value}`` with empty cells left out."""
-        return {c.name: c.cell(row) for c in self.columns if c.present[row]}
+        return {c.name: c.cell(row) for c in self.columns if c.is_filled(row)}
 
     def to_arrow(self) -> Any:
         """The table as a ``pyarrow.Table``.

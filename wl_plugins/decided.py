@@ -87,9 +87,10 @@ class Decided:
     give the same whichever of them holds the decision and whichever the undo.
     """
 
-    __slots__ = ("_choices", "_discarded", "_made", "_rows", "_stale", "_tags", "_undone")
+    __slots__ = ("_choices", "_discarded", "_made", "_rows", "_stale", "_tags", "_undone", "state")
 
     def __init__(self) -> None:
+        self.state = object()  # another one after every decision
         self._made: list[_Decision] = []
         self._rows: list[Rows] = []
         self._undone: dict[int, bool] = {}
@@ -105,6 +106,7 @@ class Decided:
 
     def take(self, event: EventGroup, rows: Rows = _NO_ROWS) -> None:
         """Takes in one event of `decisions`, which is later than those before it."""
+        self.state = object()
         kind = event.kind.name
         if kind == "undone":
             self._mark(event.field("positions")[0], event.field("undone")[0])
@@ -144,7 +146,7 @@ class Decided:
         self._made += later._made
         self._rows += [rows[theirs] for theirs in later._rows]
         self._undone.update(later._undone)
-        self._stale = True
+        self._stale, self.state = True, object()
 
     # -- checkpoints -------------------------------------------------------
 
@@ -159,7 +161,7 @@ class Decided:
         self._made = [_Decision(*one) for one in made]
         self._rows = np.split(array_of(state, f"{prefix}/rows"), ends)[: len(made)]
         self._undone = dict(undone)
-        self._stale = True
+        self._stale, self.state = True, object()
 
     def update(self, digest: Digest, order: Rows) -> None:
         """Adds what is so now to a digest, rows in the given order, which is of all rows."""

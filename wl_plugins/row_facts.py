@@ -7,12 +7,14 @@ Decisions are `decided`'s.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from wl_core.columns import Column, Digest, Rows, State, pack, unpack
+from wl_core.kept import Kept
 from wl_core.references import ArrayEvents, Reference, ReferenceColumn
 from wl_core.table import TableColumn
 from wl_plugins.decided import Decided
@@ -23,13 +25,14 @@ _OWN_PREFIX = "signals/"
 class RowFacts:
     """Signals' last values, decisions and array references, by row."""
 
-    __slots__ = ("arrays", "decided", "nonfinite", "signals")
+    __slots__ = ("_kept", "arrays", "decided", "nonfinite", "signals")
 
     def __init__(self) -> None:
         self.signals: dict[str, Column] = {}
         self.nonfinite: dict[str, int] = {}  # how many values of a signal were NaN or infinite
         self.decided = Decided()
         self.arrays: dict[str, ReferenceColumn] = {}
+        self._kept = Kept()
 
     # -- folding -----------------------------------------------------------
 
@@ -111,4 +114,9 @@ class RowFacts:
         """The signals as table columns; one with a taken name is called ``signals/<name>``."""
         for name, column in self.signals.items():
             shown = _OWN_PREFIX + name if name in taken else name
-            yield column.table_column(shown, order, size)
+            if len(order) == size:
+                yield self._kept.get(
+                    shown, (column.state, order), partial(column.table_column, shown, order, size)
+                )
+            else:  # somebody's few instances: not worth keeping
+                yield column.table_column(shown, order, size)

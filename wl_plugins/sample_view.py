@@ -16,17 +16,11 @@ import numpy.typing as npt
 
 from wl_core.batches import EventBatch, EventGroup
 from wl_core.codec import SampleId
-from wl_core.columns import (
-    CodedColumn,
-    Digest,
-    Rows,
-    State,
-    array_of,
-    grown,
-    pack,
-    unpack,
-)
+from wl_core.columns import CodedColumn, Column, Digest, Rows, State, pack, shared_of, unpack
+from wl_core.count_column import CountColumn
 from wl_core.hookspecs import hookimpl
+from wl_core.kept import Kept
+from wl_core.label_column import LabelColumn
 from wl_core.projection import Projection
 from wl_core.references import Reference, read_array_events
 from wl_core.row_index import SampleIndex
@@ -73,10 +67,11 @@ class SampleView(Projection):
         self._facts = RowFacts()
         self._others = OtherSignals()
         self._metadata: dict[str, CodedColumn] = {}
-        self._times_seen = np.zeros(0, np.int64)
-        self._last_step = np.full(0, -1, np.int64)
-        self._instances = np.full(0, -1, np.int64)
+        self._times_seen = CountColumn(0)
+        self._last_step = CountColumn(-1)
+        self._instances = CountColumn(-1)
         self._declared: dict[str, tuple[str, str, bool]] = {}
+        self._kept = Kept()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -115,15 +110,14 @@ class SampleView(Projection):
 
     def _fold_exposed(self, batch: EventBatch, group: EventGroup) -> None:
         rows = self.index.rows_of(batch, group, group.key[0])
-        self._times_seen = grown(self._times_seen, len(self.index))
-        self._last_step = grown(self._last_step, len(self.index), -1)
-        np.add.at(self._times_seen, rows, 1)
-        np.maximum.at(self._last_step, rows, np.repeat(group.steps, group.ids().lengths))
+        steps = np.repeat(group.steps, group.ids().lengths)
+        np.add.at(self._times_seen.writable(len(self.index)), rows, 1)
+        np.maximum.at(self._last_step.writable(len(self.index)), rows, steps)
 
     def _fold_found(self, batch: EventBatch, group: EventGroup) -> None:
         rows = self.index.rows_of(batch, group, group.key[0])
-        self._instances = grown(self._instances, len(self.index), -1)
-        np.maximum.at(self._instances, rows, group.vector("counts").astype(np.int64))
+        counts = group.vector("counts").astype(np.int64)
+        np.maximum.at(self._instances.writable(len(self.index)), rows, counts)
 
     def _fold_arrays(self, batch: EventBatch, group: EventGroup) -> None:
         field, origin = group.key
@@ -162,19 +156,18 @@ class SampleView(Projection):
         for name, coded in later._metadata.items():
             self._metadata.setdefault(name, CodedColumn()).merge(coded, rows, size)
         self._declared.update(later._declared)
-        times_seen, *maxima = self._counts()
-        more_seen, *others = later._counts()
-        times_seen[rows] += more_seen
-        for mine, theirs in zip(maxima, others, strict=True):
-            mine[rows] = np.maximum(mine[rows], theirs)
+        self._times_seen.writable(size)[rows] += later._times_seen.array(len(rows))
+        for mine, theirs in (
+            (self._last_step, later._last_step),
+            (self._instances, later._instances),
+        ):
+            values = mine.writable(size)
+            values[rows] = np.maximum(values[rows], theirs.array(len(rows)))
 
     def _counts(self) -> tuple[npt.NDArray[np.int64], ...]:
         """``times_seen``, ``last_step``, ``instances`` ``[n]``; -1 is "unknown" in the last two."""
-        size = len(self.index)
-        self._times_seen = grown(self._times_seen, size)
-        self._last_step = grown(self._last_step, size, -1)
-        self._instances = grown(self._instances, size, -1)
-        return self._times_seen[:size], self._last_step[:size], self._instances[:size]
+        columns = (self._times_seen, self._last_step, self._instances)
+        return tuple(column.array(len(self.index)) for column in columns)
 
     # -- checkpoints -------------------------------------------------------
 
@@ -199,9 +192,9 @@ class SampleView(Projection):
         for number, name in enumerate(metadata):
             self._metadata[name] = CodedColumn()
             self._metadata[name].restore(f"metadata/{number}", state)
-        self._times_seen = array_of(state, "times_seen")
-        self._last_step = array_of(state, "last_step")
-        self._instances = array_of(state, "instances")
+        self._times_seen.restore(shared_of(state, "times_seen"))
+        self._last_step.restore(shared_of(state, "last_step"))
+        self._instances.restore(shared_of(state, "instances"))
 
     def digest(self) -> str:
         digest, order = Digest(), self.index.order()
@@ -338,9 +331,7 @@ class SampleView(Projection):
         order, size = self.index.order(), len(self.index)
         signals = {*self.signals, *others}
         metadata = (
-            column.table_column(
-                f"metadata/{name}" if name in _OWN or name in signals else name, order, size
-            )
+            self._shown(f"metadata/{name}" if name in _OWN or name in signals else name, column)
             for name, column in self._metadata.items()
         )
         taken = {*_OWN, *self._metadata, *signals}
@@ -353,7 +344,14 @@ class SampleView(Projection):
     ) -> Iterator[TableColumn]:
         yield from self._facts.signal_columns(_OWN, order, size)
         for name, column in self._others.named({*_OWN, *self._facts.signals, *others}):
-            yield column.table_column(name, order, size)
+            yield self._shown(name, column)
+
+    def _shown(self, name: str, column: Column | CodedColumn | LabelColumn) -> TableColumn:
+        """The column as a table shows it; the same as before where nothing of it changed."""
+        order, size = self.index.order(), len(self.index)
+        return self._kept.get(
+            name, (column.state, order), lambda: column.table_column(name, order, size)
+        )
 
     def shown_signals(self, others: Collection[str] = ()) -> set[str]:
         """The names of those columns of `table` that are signals'."""
@@ -386,15 +384,16 @@ class SampleView(Projection):
         return {name: value for name, value in cells.items() if value is not None}
 
     def _own_columns(self, order: Rows) -> tuple[TableColumn, ...]:
-        times_seen, last_step, instances = (counts[order] for counts in self._counts())
-        everywhere = np.ones(len(order), np.bool_)
+        size = len(order)
+        decided = self._facts.decided
+        made_of = decided.state, order
         return (
             *self.index.table_columns(order),
-            TableColumn("times_seen", "number", times_seen, everywhere),
-            TableColumn("last_step", "number", last_step, last_step >= 0),
-            TableColumn("instances", "number", instances, instances >= 0),
-            self._facts.decided.discarded_column(order, len(order)),
-            self._facts.decided.tags_column(order, len(order)),
+            self._times_seen.table_column("times_seen", order),
+            self._last_step.table_column("last_step", order),
+            self._instances.table_column("instances", order),
+            self._kept.get("discarded", made_of, lambda: decided.discarded_column(order, size)),
+            self._kept.get("tags", made_of, lambda: decided.tags_column(order, size)),
         )
 
 

@@ -176,9 +176,7 @@ def filtering(watched: Watched) -> dict[str, float]:
         terminal.send(f"signal_03/sample < {limit}".encode())
         terminal.settle()
         before, begun = shown_rows(terminal.screen), time.monotonic()
-        taken.append(
-            terminal.press(b"\r", lambda screen: shown_rows(screen) not in (before, ""))
-        )
+        taken.append(terminal.press(b"\r", lambda screen: shown_rows(screen) not in (before, "")))
         terminal.settle()
         held.append(watched.held_up(begun, time.monotonic()))
     return {"filter, ms": 1e3 * max(taken), "filter, loop held up, ms": 1e3 * max(held)}
@@ -300,7 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=1_000_000)
     parser.add_argument("--signals", type=int, default=30)
-    parser.add_argument("--directory", type=Path, help="where runs are kept; a temporary one if not")
+    parser.add_argument("--directory", type=Path, help="where runs are kept for the next time")
     every = ["wide", "small", "live", "training"]
     parser.add_argument("--only", choices=every, action="append")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """`wl tui` with a task in its event loop that notes when it was held up; for `bench_tui`.
 
-    python -m tests.benchmarks.tui_monitored RUN FILE
+python -m tests.benchmarks.tui_monitored RUN FILE
 """
 
 from __future__ import annotations
