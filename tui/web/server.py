@@ -81,7 +81,7 @@ class Server:
         application.add_routes(
             [
                 web.get("/", self._index),
-                web.get("/page.css", self._style),
+                web.get("/{file:page\\.(css|js)}", self._own_file),
                 web.get(WEBSOCKET_PATH, self._tab),
                 web.static("/static", STATIC),
             ]
@@ -93,8 +93,8 @@ class Server:
         page = self._page.substitute(title=self._title, host=html.escape(request.host))
         return web.Response(text=page, content_type="text/html")
 
-    async def _style(self, _: web.Request) -> web.FileResponse:
-        return web.FileResponse(HERE / "page.css")
+    async def _own_file(self, request: web.Request) -> web.FileResponse:
+        return web.FileResponse(HERE / request.match_info["file"])
 
     async def _tab(self, request: web.Request) -> web.WebSocketResponse:
         websocket = web.WebSocketResponse(
