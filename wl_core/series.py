@@ -6,7 +6,9 @@ made in `curve_svg`, the table in `curve_files`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +61,12 @@ class Series:
         faint = self.faint or (self.steps, self.mean)
         return replace(self, mean=smoothed(self.mean, weight), faint=faint, raw=self.mean)
 
+    def mapped(self, scale: Callable[[Floats], Floats]) -> Series:
+        """The line on another scale of values."""
+        low, high, raw = (None if v is None else scale(v) for v in (self.low, self.high, self.raw))
+        faint = None if self.faint is None else (self.faint[0], scale(self.faint[1]))
+        return replace(self, mean=scale(self.mean), low=low, high=high, raw=raw, faint=faint)
+
     def between(self, first: float, last: float) -> Series:
         """The points at ``first <= step <= last``."""
         at = slice(*np.searchsorted(self.steps, (first, np.nextafter(last, np.inf))))
@@ -96,9 +104,7 @@ def smoothed(values: Floats, weight: float) -> Floats:
 
 def _average(values: Floats, weight: float) -> Floats:
     """``m_k`` for each k, a block at a time: within one it is a product with powers of weight."""
-    lag = np.arange(_BLOCK)[:, None] - np.arange(_BLOCK)
-    powers = np.where(lag >= 0, (1 - weight) * weight ** np.maximum(lag, 0), 0.0)
-    carried = weight ** np.arange(1, _BLOCK + 1)
+    powers, carried = _powers(weight)
     blocks = np.zeros((-(-len(values) // _BLOCK), _BLOCK))
     blocks.reshape(-1)[: len(values)] = values
     blocks = blocks @ powers.T
@@ -106,3 +112,11 @@ def _average(values: Floats, weight: float) -> Floats:
         blocks[number] += blocks[number - 1, -1] * carried
     average: Floats = blocks.reshape(-1)[: len(values)]
     return average
+
+
+@lru_cache(maxsize=8)
+def _powers(weight: float) -> tuple[Floats, Floats]:
+    """What each value of a block, and what came before the block, weigh at each of its steps."""
+    lag = np.arange(_BLOCK)[:, None] - np.arange(_BLOCK)
+    powers = np.where(lag >= 0, (1 - weight) * weight ** np.maximum(lag, 0), 0.0)
+    return powers, np.asarray(weight ** np.arange(1, _BLOCK + 1), np.float64)

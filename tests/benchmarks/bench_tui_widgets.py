@@ -34,8 +34,9 @@ from tui.theme import DARK
 from tui.widgets.image import OverlayImage
 from tui.widgets.palette import ORANGE, SKY_BLUE
 from tui.widgets.pixels import Overlay
-from tui.widgets.plot import CurvePlot, Series
+from tui.widgets.plot import CurvePlot
 from tui.widgets.table import VirtualTable
+from wl_core.series import Series
 from wl_core.table import Table, TableColumn
 
 ROWS, COLUMNS = 1_000_000, 12

@@ -10,8 +10,10 @@ from textual.app import App, ComposeResult
 
 from tests.tui.screens import screen_text
 from tui.widgets import braille
-from tui.widgets.plot import CurvePlot, Series
+from tui.widgets.plot import CurvePlot
 from tui.widgets.sparkline import sparkline
+from wl_core.axes import nice_ticks, tick_label
+from wl_core.series import Series
 
 STEPS = np.arange(10_000.0)
 
@@ -76,12 +78,12 @@ def test_dots_become_the_braille_pattern_of_their_place() -> None:
     [(0.25, "0.25"), (12_500, "12.5k"), (2e6, "2e6"), (1e-5, "1e-5"), (0, "0"), (-3, "-3")],
 )
 def test_tick_labels_are_short(value: float, label: str) -> None:
-    assert braille.tick_label(value) == label
+    assert tick_label(value) == label
 
 
 def test_ticks_are_round_and_inside() -> None:
-    assert braille.nice_ticks(0.03, 0.97, 4) == pytest.approx([0.25, 0.5, 0.75])
-    assert braille.nice_ticks(5.0, 5.0, 4) == [5.0]
+    assert nice_ticks(0.03, 0.97, 4) == pytest.approx([0.25, 0.5, 0.75])
+    assert nice_ticks(5.0, 5.0, 4) == [5.0]
 
 
 async def test_the_legend_has_the_latest_value_or_the_cursors() -> None:
@@ -109,7 +111,7 @@ async def test_log_scale_says_so_and_leaves_out_what_is_not_positive() -> None:
     mean = np.linspace(-1, 1, 100)
     app = PlotApp([Series("margin", np.arange(100.0), mean)])
     async with app.run_test(size=(80, 20)) as pilot:
-        await pilot.press("y")
+        await pilot.press("o")
         assert "log y" in screen_text(app)
 
 
@@ -136,7 +138,7 @@ async def test_without_colour_letters_tell_series_apart(monkeypatch: pytest.Monk
 async def test_nothing_to_draw_and_no_room_are_no_errors() -> None:
     app = PlotApp([])
     async with app.run_test(size=(80, 20)) as pilot:
-        await pilot.press("n", "h", "plus", "y")
+        await pilot.press("n", "h", "plus", "o")
         app.plot.set_series([Series("empty", np.empty(0), np.empty(0))])
         await pilot.resize_terminal(10, 3)
         await pilot.pause()

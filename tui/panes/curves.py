@@ -13,7 +13,8 @@ from tui.follow import News
 from tui.pane import Pane
 from tui.sample_table import column_order
 from tui.screens.pick import PickScreen
-from tui.widgets.plot import CurvePlot, Series
+from tui.widgets.plot import CurvePlot
+from wl_core.series import Series
 
 if TYPE_CHECKING:
     from wl_core.curve import Curve

@@ -1,4 +1,4 @@
-"""Numbers to dots: thinning, rasters and axis labels of a plot drawn in braille characters.
+"""Numbers to dots: thinning and rasters of a plot drawn in braille characters.
 
 A braille character has 2 x 4 dots, so a plot of ``w`` x ``h`` cells is a picture of ``2w`` x ``4h``
 dots. Everything here is numpy on plain arrays; `CurvePlot` gives it colours and keys.
@@ -6,7 +6,6 @@ dots. Everything here is numpy on plain arrays; `CurvePlot` gives it colours and
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,28 +93,15 @@ def band_dots(low: Floats, high: Floats, y_range: tuple[float, float], rows: int
     return dots
 
 
+def every_other(dots: Dots) -> Dots:
+    """A line with gaps, for what is behind another one where there is no colour to say so."""
+    thinner = dots.copy()
+    thinner[:, 1::2] = False
+    return thinner
+
+
 def to_cells(dots: Dots) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Dots ``[4h, 2w]`` to braille bit patterns ``[h, w]`` and the number of dots in each."""
     rows, columns = dots.shape
     cells = dots.reshape(rows // 4, 4, columns // 2, 2).transpose(0, 2, 1, 3)
     return (cells * _BITS).sum((2, 3), dtype=np.int32), cells.sum((2, 3), dtype=np.int32)
-
-
-def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """About ``count`` round numbers from ``low`` to ``high``."""
-    span = high - low
-    if not (span > 0 and math.isfinite(span)):
-        return [low]
-    raw = span / max(1, count)
-    magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * (1 - 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [tick * step for tick in range(first, last + 1)] or [low]
-
-
-def tick_label(value: float) -> str:
-    """A number in at most seven characters."""
-    size = abs(value)
-    if size and (size >= 1e6 or size < 1e-3):
-        return f"{value:.0e}".replace("e+0", "e").replace("e-0", "e-")
-    return f"{value / 1000:.4g}k" if size >= 10_000 else f"{value:.4g}"
