@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from textual.message import Message
 
 from tui.lazy import LazyColumns
+from tui.pasts import Pasts
 from tui.sample_table import NO_ROWS, SampleRows, sample_rows
 from wl_core.codec import DamagedFrame, Event, frame_events
 from wl_core.errors import ProjectionParkedError
@@ -42,10 +43,11 @@ class News:
 
     ``signals`` are the columns of ``samples`` that were measured or computed; ``uncomputed`` those
     whose cells nobody has wanted so far (``Follower.lazy``), or are not there yet. ``events`` are
-    those since the last news, the newest `TAIL` of them.
+    those since the last news, the newest `TAIL` of them; ``events_reset`` says that they do not go
+    on from the last ones but stand in place of all that were told before.
 
-    ``moment`` is the step of the past that samples and curves are of, None: they are of now. The
-    status is always that of now.
+    ``moment`` is the step of the past that samples, curves and events are of, None: of now.
+    ``moment_time`` is when its last event was written. Status and position are always of now.
     """
 
     status: RunStatus
@@ -60,6 +62,8 @@ class News:
     parked: Sequence[Parked]
     uncomputed: frozenset[str] = frozenset()
     moment: int | None = None
+    moment_time: float | None = None
+    events_reset: bool = False
 
     @property
     def step(self) -> int:
@@ -153,6 +157,10 @@ class Follower(threading.Thread):
         self._uncomputed: frozenset[str] = frozenset()
         self.lazy = LazyColumns()
         self._past: Run | None = None  # what is shown, when that is not the present
+        self._pasts = Pasts()
+        self._told_moment = False  # whether news told of the moment that is shown
+        self._tail_reset = False
+        self._next_look = 0.0
         self._curves: Mapping[str, Curve] = {}
         self._signals: frozenset[str] = frozenset()
         self.looks = 0
@@ -197,16 +205,15 @@ class Follower(threading.Thread):
                 try:
                     self._follow(run)
                 finally:
-                    self._leave_past()
+                    self._pasts.close()
         except Exception as error:  # noqa: BLE001  # a dead follower must say so, on the screen
             self._closed = True
             self._refuse_questions()
             self._post(FollowerDied(error))
 
     def _follow(self, run: Run) -> None:
-        next_look = time.monotonic()
         while True:
-            wait = next_look - time.monotonic()
+            wait = self._next_look - time.monotonic()
             if wait > 0:
                 try:
                     question = self._questions.get(timeout=wait)
@@ -217,19 +224,19 @@ class Follower(threading.Thread):
                 _answer(question, run if question.of_now else self._past or run)
             else:
                 self._look(run)
-                next_look = time.monotonic() + self._interval
+                self._next_look = time.monotonic() + self._interval
 
     def _go_to(self, run: Run, step: int | None) -> None:
-        past = None if step is None else run.at(step=step)
-        self._leave_past()
-        self._past = past
+        if step is None:
+            self._pasts.close()
+            self._past = None
+        else:
+            self._past = self._pasts.at(run, step)
+        self._told_moment = False
         self.lazy.forget()
         self._pending = True
-
-    def _leave_past(self) -> None:
-        if self._past is not None:
-            self._past.close()
-            self._past = None
+        self._read_tail(self._past or run)
+        self._next_look = 0.0  # whoever moves in time waits for it
 
     def _refuse_questions(self) -> None:
         while not self._questions.empty():
@@ -254,33 +261,33 @@ class Follower(threading.Thread):
         if folded or run.position != self._tail_position or status != self._last_status:
             self._pending = True
             self._last_status = status
-            self._read_tail(run)
+            self._read_tail(self._past or run)
         if (self._pending or self.lazy.is_due) and self._nothing_unshown.is_set():
             self._nothing_unshown.clear()
             self._pending = False
             self._post(Advanced(self._news(run, status)))
 
-    def _read_tail(self, run: Run) -> None:
-        start = self._tail_position
-        if start is None or run.position - start > TAIL:
-            start = max(0, run.position - TAIL)
-        for frame in run.log.frames(start, run.position):
+    def _read_tail(self, shown: Run) -> None:
+        start, end = self._tail_position, shown.position
+        if start is None or not 0 <= end - start <= TAIL:
+            start = max(0, end - TAIL)
+            self._tail.clear()
+            self._tail_reset = True
+        for frame in shown.log.frames(start, end):
             if isinstance(frame, DamagedFrame):
                 continue  # named in the status by its projection, and by `wl verify`
-            self._tail.extend(frame_events(frame))
-        self._tail_position = run.position
+            self._tail.extend(event for event in frame_events(frame) if event.position >= start)
+        self._tail_position = end
 
     def _news(self, run: Run, status: RunStatus) -> News:
-        events = tuple(self._tail)
+        events, reset = tuple(self._tail), self._tail_reset
         self._tail.clear()
-        # A parked view cannot be read: what it showed last stays, and the status line says so.
+        self._tail_reset = False
         shown = self._past or run
-        with suppress(ProjectionParkedError):
-            table, self._uncomputed = self.lazy.shown(shown, shown.samples())
-            self._samples = table, sample_rows(shown)
-        with suppress(ProjectionParkedError):
-            self._curves = shown.curves()
-            self._signals = frozenset(self._curves) | frozenset(shown.view("samples").signals)
+        # The past does not change: it is read once, and again for a column that was wanted since.
+        if self._past is None or not self._told_moment or self.lazy.is_due:
+            self._read_views(shown)
+        self._told_moment = True
         return News(
             status=status,
             position=run.position,
@@ -294,7 +301,24 @@ class Follower(threading.Thread):
             parked=tuple(run.parked),
             uncomputed=self._uncomputed,
             moment=shown.last_step,
+            moment_time=None if self._past is None else _time_of(self._past),
+            events_reset=reset,
         )
+
+    def _read_views(self, shown: Run) -> None:
+        # A parked view cannot be read: what it showed last stays, and the status line says so.
+        with suppress(ProjectionParkedError):
+            table, self._uncomputed = self.lazy.shown(shown, shown.samples())
+            self._samples = table, sample_rows(shown)
+        with suppress(ProjectionParkedError):
+            self._curves = shown.curves()
+            self._signals = frozenset(self._curves) | frozenset(shown.view("samples").signals)
+
+
+def _time_of(past: Run) -> float | None:
+    """When the last event of that past was written."""
+    last = past.log.last_frame(past.position)
+    return None if last is None else last.time
 
 
 def _answer(question: _Question, run: Run) -> None:

@@ -78,6 +78,7 @@ class Pane(Vertical):
         self.sample: SampleKey | None = None
         self._active = False
         self._heading = ""
+        self._moment: int | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(classes="pane--title")
@@ -124,6 +125,17 @@ class Pane(Vertical):
             Whether it is; the pane is then brought to the front.
         """
         return False
+
+    @property
+    def at_step_option(self) -> str:
+        """What makes a `command` print the moment that is shown: ``" --at-step 7"`` or nothing."""
+        return "" if self._moment is None else f" --at-step {self._moment}"
+
+    def set_moment(self, step: int | None) -> None:
+        """Which step of the past the pane shows from now on, None: the run as it is."""
+        if step != self._moment:
+            self._moment = step
+            self._show_title()
 
     @property
     def in_sight(self) -> bool:
@@ -174,6 +186,8 @@ class Pane(Vertical):
     def _show_title(self) -> None:
         mark = "▸" if self._active else " "
         parts: list[str | tuple[str, str]] = [(f"{mark}{self.key_name} {self.title} ", "bold")]
+        if self._moment is not None:
+            parts.append((f"@ step {self._moment:,} ", "bold reverse"))
         if self._heading:
             parts.append((f" {self._heading}", "dim"))
         if self.is_mounted:

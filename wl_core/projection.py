@@ -296,6 +296,10 @@ class Projector:
         self._held, self._damaged = fresh._held, fresh._damaged
         self.checkpoint(replace=True)
 
+    def go_on_to(self, last_step: int) -> None:
+        """Lets a view of the past fold up to the first frame beyond a later step."""
+        self._last_step = last_step
+
     def at_step(self, step: int) -> Projector:
         """The same projections folded up to the first frame of a later step; never checkpointed."""
         past = self._fresh(step)

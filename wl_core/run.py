@@ -193,6 +193,24 @@ class Run:
             raise
         return past
 
+    def advance(self, *, step: int) -> None:
+        """Goes on from this moment of the past to the end of a later step, as `at` would show it.
+
+        Only what lies between the two is folded.
+
+        Raises:
+            UsageError: this is the present, or the step is before the one that is shown, or the run
+                has not come so far.
+        """
+        if self.last_step is None or not self.last_step <= step <= self.log.model_age:
+            raise UsageError(
+                f"expected a step from {self.last_step} to {self.log.model_age}, got {step}: only a"
+                " view of the past goes on, and only to later steps; see Run.at"
+            )
+        self.last_step = step
+        self._projector.go_on_to(step)
+        self.refresh()
+
     def _check_step(self, step: int) -> None:
         age = self.log.model_age
         if 0 <= step <= age:
