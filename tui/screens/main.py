@@ -125,6 +125,8 @@ class MainScreen(DecidingScreen):
     def run_changed(self, news: News) -> None:
         self._news = news
         self.query_one(StatusLine).show_news(news)
+        for pane in self.panes:
+            pane.set_moment(news.moment)
         self._tell_panes(lambda pane: pane.run_changed(news))
 
     def _tell_panes(self, tell: Callable[[Pane], None]) -> None:
