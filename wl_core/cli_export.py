@@ -11,7 +11,14 @@ from pathlib import Path
 
 import click
 
-from wl_core.cli_options import at_step_option, opened, root_option, run_option
+from wl_core.cli_options import (
+    at_step_option,
+    descending_option,
+    opened,
+    root_option,
+    run_option,
+    sort_option,
+)
 
 
 @click.command()
@@ -27,8 +34,8 @@ from wl_core.cli_options import at_step_option, opened, root_option, run_option
 @click.option("--signal", "signals", multiple=True, help="With --history: only this signal.")
 @click.option("--where", help="Only rows that match: train_bce/sample > 0.5 and not discarded")
 @click.option("--columns", help="Only these columns, separated by commas.")
-@click.option("--sort", help="Sort by this column; empty and NaN cells come last.")
-@click.option("--desc/--asc", "descending", help="The largest or the smallest first (--asc).")
+@sort_option
+@descending_option
 @click.option("--format", "format_name", help="Instead of what FILE ends in.")
 @at_step_option
 def export(

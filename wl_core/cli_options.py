@@ -34,6 +34,18 @@ at_step_option = click.option(
     help="Show the run as it was at the end of step N; steps are counted from 0.",
 )
 
+# For commands that list a table; `wl_core.row_order` reads them.
+sort_option = click.option(
+    "--sort",
+    metavar="COLUMN[:desc],...",
+    help="Sort by this column, equal rows by the next; empty and NaN cells come last.",
+)
+descending_option = click.option(
+    "--desc/--asc",
+    "descending",
+    help="The largest or the smallest first (--asc), where --sort does not say.",
+)
+
 # For commands whose own arguments are many, which leave no place for RUN.
 run_option = click.option(
     "--run", help="The run's name or path; the newest one under --root by default."

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wl_core.cli_options import at_step_option, json_option, opened, run_options
+from wl_core.cli_options import (
+    at_step_option,
+    descending_option,
+    json_option,
+    opened,
+    run_options,
+    sort_option,
+)
 
 if TYPE_CHECKING:
     from wl_core.run import Run
@@ -25,10 +32,8 @@ def _table_options(command: Command) -> Command:
         click.option(
             "--where", help="Only rows that match: train_bce/sample > 0.5 and not discarded"
         ),
-        click.option(
-            "--desc/--asc", "descending", help="The largest or the smallest first (--asc)."
-        ),
-        click.option("--sort", help="Sort by this column; empty and NaN cells come last."),
+        descending_option,
+        sort_option,
     ):
         command = option(command)
     return command
@@ -119,6 +124,7 @@ def samples(run: str | None, root: Path, at_step: int | None, as_json: bool, **a
     \b
     Examples:
       wl samples --sort train_bce/sample --desc --limit 10
+      wl samples --sort origin,train_bce/sample:desc
       wl samples --where "train_dice/sample < 0.5 and tags contains 'blurry'" --columns path
       wl samples --at-step 500 --sort train_bce/sample --desc
     """
@@ -202,6 +208,7 @@ def _print_asked(
 
     from wl_core.cli_output import print_table
     from wl_core.filters import Filter
+    from wl_core.row_order import sort_table
     from wl_core.table import Table
 
     ids = ("origin", "sample_id", "annotation_id")
@@ -211,8 +218,8 @@ def _print_asked(
         table = table.take(np.flatnonzero(chosen.mask(table)))
         first += [table.column(name).name for name in chosen.columns]
     if sort is not None:
-        table = table.take(table.column(sort).order(descending=descending))
-        first.append(table.column(sort).name)
+        table, sorted_by = sort_table(table, sort, descending=descending)
+        first += sorted_by
     elif descending:
         raise _usage("--desc needs --sort COLUMN")
     if limit is not None:

@@ -22,6 +22,7 @@ from wl_core.errors import UsageError, WlError, nearest
 from wl_core.long_form import PART, Keys, LongForm, matching
 from wl_core.plugins import load_plugins
 from wl_core.query import AnyRun, known_signal, reading
+from wl_core.row_order import sort_table
 from wl_core.run import Run
 from wl_core.table import Table, TableColumn
 
@@ -80,8 +81,9 @@ def write_dataframe(
         where: a filter: only rows that match.
         columns: only these columns, in this order.
         instances: one row per instance instead of one per sample.
-        sort: sort by this column; empty and NaN cells come last.
-        descending: the largest first.
+        sort: sort by this column; empty and NaN cells come last. ``"origin,loss:desc"``: rows
+            that are equal there by the next column.
+        descending: the largest first, where ``sort`` does not say.
         format: ``"parquet"``, ``"csv"``, ``"json"``, ``"jsonl"`` or that of a plugin; by default
             what the path ends in.
         run: an opened run, or a run's name or path. By default the run that this process records,
@@ -116,7 +118,7 @@ def _chosen(
     if where is not None:
         table = table.take(matching(table, where))
     if sort is not None:
-        table = table.take(table.column(sort).order(descending=descending))
+        table, _ = sort_table(table, sort, descending=descending)
     elif descending:
         raise UsageError("descending=True needs sort=, the column to sort by")
     if columns is None:

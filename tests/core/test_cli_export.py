@@ -42,7 +42,7 @@ def test_the_samples_go_to_a_file_of_the_format_that_it_ends_in(
 
 def test_rows_and_columns_are_chosen_as_for_a_listing(folder: Path) -> None:
     arguments = ("--where", "times_seen > 0", "--columns", "sample_id, place", "--run", "first")
-    assert wl("export", "a.csv", *arguments, "--sort", "size", "--desc") == 0
+    assert wl("export", "a.csv", *arguments, "--sort", "times_seen,size", "--desc") == 0
     assert (folder / "a.csv").read_text().splitlines() == [
         "sample_id,place", "s3,tab\there", "s2,b", "s1,a",
     ]  # fmt: skip
