@@ -7,6 +7,7 @@ named in words.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +15,29 @@ import numpy as np
 import numpy.typing as npt
 
 from tui.sample_table import SampleKey
-from tui.widgets.image import GROUND_TRUTH, INSTANCE, PREDICTION
-from tui.widgets.palette import ORANGE, SKY_BLUE, YELLOW
+from tui.widgets.cells import format_cell
+from tui.widgets.image import GROUND_TRUTH, PREDICTION, Instances, OverlayImage
+from tui.widgets.palette import ORANGE, SKY_BLUE
 from tui.widgets.pixels import Labels, Overlay
 from wl_core.errors import WlError
+from wl_core.table import Table
 
 if TYPE_CHECKING:
     from wl_core.run import Run
 
 HALF = 0.5
+ANNOTATION_ID = "annotation_id"
+_CLASS_COLUMNS = ("class", "class_name", "category", "label")
+_CAPTION_SIGNALS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """What there is to see of one sample; any part may be missing.
+    """What there is to see of one sample at one moment; any part may be missing.
 
-    ``truth`` labels each instance by its annotation id; ``prediction`` by the class.
+    ``truth`` labels each instance by its annotation id where there are instance masks, else each
+    pixel by its class (``by_class``); ``prediction`` is by class. ``moment`` is the step of the
+    past that it is of, None for now.
     """
 
     sample: SampleKey
@@ -37,32 +45,50 @@ class Scene:
     truth: Labels | None
     prediction: Labels | None
     notes: tuple[str, ...] = ()
+    instances: Instances | None = None
+    moment: int | None = None
 
-    def overlays(self, annotation_id: int | None) -> list[Overlay]:
-        """Prediction (filled), ground truth and the chosen instance (outlined), lowest first."""
+    @property
+    def by_class(self) -> bool:
+        return self.instances is None
+
+    @property
+    def overlays(self) -> list[Overlay]:
+        """Prediction (filled) and ground truth (outlined), lowest first."""
         found = []
         if self.prediction is not None:
             found.append(Overlay(PREDICTION, self.prediction, ORANGE, "P", opacity=0.5))
         if self.truth is not None:
             found.append(Overlay(GROUND_TRUTH, self.truth, SKY_BLUE, "G"))
-        if annotation_id is not None and self.truth is not None:
-            one = (self.truth == annotation_id).astype(np.int32)
-            if one.any():
-                found.append(Overlay(INSTANCE, one, YELLOW, "I"))
         return found
+
+    def show_in(self, image: OverlayImage) -> None:
+        """Have that widget draw it."""
+        image.set_image(
+            self.image,
+            self.overlays,
+            "; ".join(self.notes),
+            instances=self.instances,
+            classes=self.by_class,
+        )
 
 
 def load_scene(run: Run, sample: SampleKey, before: Scene | None) -> Scene:
-    """Read a sample's picture; image and ground truth are taken from ``before`` if it has them."""
+    """Read a sample's picture as of the moment that ``run`` is of.
+
+    The image, and the ground truth of the same moment, are taken from ``before`` if it has them.
+    """
     notes: list[str] = []
     same = before if before is not None and before.sample == sample else None
     image = same.image if same else None
     if image is None:
         image = _load_image(run, sample, notes)
     arrays = run.arrays(*sample)
-    truth = same.truth if same else None
+    known = same is not None and same.moment == run.last_step
+    truth = same.truth if same and known else None
+    ids = same.instances.ids if same and known and same.instances else ()
     if truth is None:
-        truth = _instances(run, sample)
+        truth, ids = _instances(run, sample)
     if truth is None:
         truth = _one(arrays.get("target"), "target", notes)
     prediction = _one(arrays.get("prediction"), "prediction", notes)
@@ -74,7 +100,26 @@ def load_scene(run: Run, sample: SampleKey, before: Scene | None) -> Scene:
     if prediction is not None and base not in (None, prediction.shape):
         notes.append(f"the prediction is {prediction.shape}, the image {base}: not drawn")
         prediction = None
-    return Scene(sample, image, truth, prediction, tuple(notes))
+    instances = None
+    if truth is not None and ids:
+        table, signals = run.instances(sample.sample_id, sample.origin), _instance_signals(run)
+        instances = Instances(truth, ids, lambda one: caption_of(table, one, signals))
+    return Scene(sample, image, truth, prediction, tuple(notes), instances, run.last_step)
+
+
+def _instance_signals(run: Run) -> frozenset[str]:
+    return frozenset(run.view("instances").signals)
+
+
+def caption_of(table: Table, annotation_id: int, signals: Collection[str]) -> str:
+    """An instance in a few words: its class, where it has one, and its first signals."""
+    rows = np.flatnonzero(table.column(ANNOTATION_ID).values == annotation_id)
+    if not len(rows):
+        return ""
+    row = int(rows[0])
+    measured = [c for c in table if c.name in signals and c.present[row]][:_CAPTION_SIGNALS]
+    named = [c for c in table if c.name.lower() in _CLASS_COLUMNS and c.present[row]]
+    return ", ".join(f"{column.name} {format_cell(column, row)}" for column in named + measured)
 
 
 def _load_image(run: Run, sample: SampleKey, notes: list[str]) -> npt.NDArray[np.uint8] | None:
@@ -89,9 +134,10 @@ def _load_image(run: Run, sample: SampleKey, notes: list[str]) -> npt.NDArray[np
     return image
 
 
-def _instances(run: Run, sample: SampleKey) -> Labels | None:
-    """All instance masks as one map of annotation ids; later ones lie on top."""
+def _instances(run: Run, sample: SampleKey) -> tuple[Labels | None, tuple[int, ...]]:
+    """All instance masks as one map of annotation ids, and those ids; later ones lie on top."""
     labels: Labels | None = None
+    ids = []
     for annotation_id, arrays in sorted(run.instance_arrays(*sample).items()):
         if "target" not in arrays:
             continue
@@ -102,7 +148,8 @@ def _instances(run: Run, sample: SampleKey) -> Labels | None:
             labels = np.zeros(mask.shape, np.int32)
         if mask.shape == labels.shape:
             labels[mask > 0] = annotation_id
-    return labels
+            ids.append(annotation_id)
+    return labels, tuple(ids)
 
 
 def _one(proxy: Any, name: str, notes: list[str]) -> Labels | None:

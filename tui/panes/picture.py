@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from tui.follow import News
 from tui.pane import Pane
-from tui.sample_table import SampleKey
+from tui.sample_commands import instances_command
+from tui.sample_table import RowKey, SampleKey
 from tui.scene import Scene, load_scene
 from tui.widgets.image import GROUND_TRUTH, PREDICTION, OverlayImage
 
@@ -30,7 +32,7 @@ class PicturePane(Pane):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self._scene: Scene | None = None
-        self._annotation_id: int | None = None
+        self._moment: int | None = None
         self._loaded_at = 0.0
         self._loading = False
 
@@ -42,11 +44,12 @@ class PicturePane(Pane):
         return self.query_one("#picture", OverlayImage)
 
     def run_changed(self, news: News) -> None:
-        if not self._loading and time.monotonic() - self._loaded_at >= RELOAD:
+        moved, self._moment = news.moment != self._moment, news.moment
+        if moved or (not self._loading and time.monotonic() - self._loaded_at >= RELOAD):
             self._load_if_seen()
 
     def sample_chosen(self, sample: SampleKey | None) -> None:
-        self._annotation_id = None
+        self.image.choose(None)
         self._load_if_seen()
 
     def came_into_sight(self) -> None:
@@ -54,9 +57,21 @@ class PicturePane(Pane):
 
     def instance_chosen(self, annotation_id: int | None) -> None:
         """Point out one instance of the ground truth."""
-        if annotation_id != self._annotation_id:
-            self._annotation_id = annotation_id
-            self._draw()
+        if annotation_id != self.image.chosen:
+            self.image.choose(annotation_id)
+
+    @on(OverlayImage.InstanceChosen)
+    def _instance_stepped_to(self, event: OverlayImage.InstanceChosen) -> None:
+        event.stop()
+        self.post_message(self.InstanceChosen(event.annotation_id))
+
+    def chosen_rows(self) -> Sequence[RowKey]:
+        """The instance that is pointed out, else the sample."""
+        return () if self.sample is None else (RowKey(*self.sample, self.image.chosen),)
+
+    def command(self, run: str) -> str:
+        """What the picture says in words: the instances of the sample."""
+        return "" if self.sample is None else instances_command(run, self.sample, self._moment)
 
     def action_cycle_overlays(self) -> None:
         """Both, ground truth alone, prediction alone, none."""
@@ -84,6 +99,5 @@ class PicturePane(Pane):
         scene = self._scene
         if scene is None:
             return
-        overlays = scene.overlays(self._annotation_id)
-        self.image.set_image(scene.image, overlays, "; ".join(scene.notes))
+        scene.show_in(self.image)
         self.set_heading(str(scene.sample))

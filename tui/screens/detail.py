@@ -18,7 +18,6 @@ from tui.panes.instances import ANNOTATION_ID, load_instances
 from tui.sample_table import SampleKey, arranged, column_order, find_row
 from tui.scene import Scene, load_scene
 from tui.screens.base import RunScreen
-from tui.screens.help import HelpScreen, key_rows
 from tui.widgets.cells import format_cell
 from tui.widgets.image import OverlayImage
 from tui.widgets.sparkline import sparkline
@@ -90,7 +89,6 @@ class DetailScreen(RunScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "app.pop_screen", "Back", key_display="esc"),
         Binding("tab", "app.focus_next", "Next part", show=False),
-        Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "app.quit", "Quit"),
     ]
 
@@ -146,9 +144,9 @@ class DetailScreen(RunScreen):
     def _draw(self) -> None:
         if self._scene is None:
             return
-        overlays = self._scene.overlays(self._annotation_id())
         image = self.query_one("#detail-image", OverlayImage)
-        image.set_image(self._scene.image, overlays, "; ".join(self._scene.notes))
+        image.choose(self._annotation_id())
+        self._scene.show_in(image)
 
     def _annotation_id(self) -> int | None:
         table = self.query_one("#detail-instances", VirtualTable)
@@ -157,6 +155,3 @@ class DetailScreen(RunScreen):
             return None
         value = table.table.column(ANNOTATION_ID).cell(row)
         return value if isinstance(value, int) else None
-
-    def action_help(self) -> None:
-        self.app.push_screen(HelpScreen(key_rows(self)))

@@ -1,7 +1,9 @@
 """Images and masks as terminal cells: half blocks, quadrants, or characters without colour.
 
 An image is shrunk first and blended with its overlays afterwards: outlines stay one drawn pixel
-wide, and it is cheap. Everything here is a function of arrays; `OverlayImage` adds state and keys.
+wide, and it is cheap. What is to be shrunk a lot is thinned before, so that a photograph of many
+megapixels takes no longer than a tile. Everything here is a function of arrays; `OverlayImage`
+adds state and keys.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +27,12 @@ Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 
+Pattern = Literal["solid", "stripes", "dots", "checks"]
+MARKS: dict[Pattern, str] = {"solid": "■", "stripes": "▨", "dots": "▒", "checks": "▚"}
 RAMP = " .:-=+*#%@"
 SEVERAL = "B"
+NOBODY = -1
+_SAMPLES = 3  # pixels that make one drawn pixel, each way, when an image is much larger
 _BITS = 6  # colour bits per channel; fewer make longer runs and a warmer style cache
 
 
@@ -33,8 +41,8 @@ class Overlay:
     """Regions drawn over an image: ``labels`` ``[H, W]``, 0 is background, others are regions.
 
     A region is filled to ``opacity`` or, where that is 0, outlined; neighbouring regions of
-    different labels get an outline between them. ``letter`` draws the outline where there is no
-    colour.
+    different labels get an outline between them. ``pattern`` tells fillings apart by shape.
+    ``letter`` draws the outline where there is no colour, and in lower case the filling.
     """
 
     name: str
@@ -42,10 +50,19 @@ class Overlay:
     colour: str
     letter: str
     opacity: float = 0.0
+    pattern: Pattern = "solid"
+
+
+def thinned(array: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[Any]:
+    """``[H, W, …]`` with no more pixels than it takes to shrink it to ``width`` x ``height``."""
+    down = max(1, array.shape[0] // (height * _SAMPLES))
+    across = max(1, array.shape[1] // (width * _SAMPLES))
+    return array[::down, ::across]
 
 
 def shrink_labels(labels: Labels, width: int, height: int) -> Labels:
     """Labels at another size; a drawn pixel counts as covered when half of it is."""
+    labels = thinned(labels, width, height)
     covered = Image.fromarray((labels > 0).astype(np.uint8) * 255)
     inside = np.asarray(covered.resize((width, height), Image.Resampling.BOX)) >= 128
     nearest = Image.fromarray(labels.astype(np.int32)).resize(
@@ -57,7 +74,8 @@ def shrink_labels(labels: Labels, width: int, height: int) -> Labels:
 
 def outline(labels: Labels) -> Mask:
     """Pixels of a region that touch the background or another region."""
-    padded = np.pad(labels, 1)
+    # By the edge's own labels: a region goes on beyond the part of an image that is in sight.
+    padded = np.pad(labels, 1, mode="edge")
     same = np.ones(labels.shape, np.bool_)
     for rows, columns in (
         (slice(None, -2), slice(1, -1)),
@@ -77,17 +95,35 @@ def blend(
 
     Without ``fill`` every overlay is an outline.
     """
-    small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BOX))
-    out = small.astype(np.float32)
+    small = Image.fromarray(thinned(rgb, width, height)).resize(
+        (width, height), Image.Resampling.BOX
+    )
+    out = np.asarray(small).astype(np.float32)
     for overlay in overlays:
         labels = shrink_labels(overlay.labels, width, height)
         colour = _channels(overlay.colour)
         if fill and overlay.opacity:
-            inside = labels > 0
+            inside = (labels > 0) & pattern_mask(overlay.pattern, width, height)
             out[inside] = out[inside] * (1 - overlay.opacity) + colour * overlay.opacity
         else:
             out[outline(labels)] = colour
     return out.clip(0, 255).astype(np.uint8)
+
+
+def pattern_mask(pattern: Pattern, width: int, height: int) -> Mask:
+    """The drawn pixels that a pattern fills ``[height, width]``."""
+    y, x = np.ogrid[:height, :width]
+    mask: Mask
+    match pattern:
+        case "solid":
+            mask = np.ones((height, width), np.bool_)
+        case "stripes":
+            mask = (x + y) % 4 < 2
+        case "dots":
+            mask = (x % 3 == 0) & (y % 3 == 0)
+        case "checks":
+            mask = (x // 2 + y // 2) % 2 == 0
+    return mask
 
 
 def _channels(colour: str) -> npt.NDArray[np.float32]:
@@ -173,15 +209,49 @@ def _strip(glyphs: list[str], fronts: list[int], backs: list[int]) -> Strip:
 
 
 def character_strips(
-    rgb: Pixels, overlays: Sequence[Overlay], width: int, height: int, style: Style
+    rgb: Pixels,
+    overlays: Sequence[Overlay],
+    width: int,
+    height: int,
+    style: Style,
+    *,
+    fill: bool = False,
 ) -> list[Strip]:
-    """Brightness as characters and outlines as letters, ``B`` where several outlines meet."""
-    grey = Image.fromarray(rgb).convert("L").resize((width, height), Image.Resampling.BOX)
-    levels = np.asarray(grey).astype(np.intp) * len(RAMP) // 256
-    characters = np.array(list(RAMP))[levels]
+    """Brightness as characters and outlines as letters, ``B`` where several outlines meet.
+
+    With ``fill`` the inside of a filled overlay is strewn with its small letter, the denser the
+    higher its opacity.
+    """
+    grey = Image.fromarray(thinned(rgb, width, height)).convert("L")
+    levels = np.asarray(grey.resize((width, height), Image.Resampling.BOX)).astype(np.intp)
+    characters = np.array(list(RAMP))[levels * len(RAMP) // 256]
+    owners = np.full((height, width), NOBODY, np.intp)
     drawn = np.zeros((height, width), np.bool_)
-    for overlay in overlays:
-        edge = outline(shrink_labels(overlay.labels, width, height))
-        characters = np.where(edge, np.where(drawn, SEVERAL, overlay.letter), characters)
+    for index, overlay in enumerate(overlays):
+        labels = shrink_labels(overlay.labels, width, height)
+        if fill and overlay.opacity:
+            inside = (labels > 0) & _strewn(overlay.opacity, width, height) & ~drawn
+            characters[inside], owners[inside] = overlay.letter.lower(), index
+        edge = outline(labels)
+        characters[edge] = np.where(drawn[edge], SEVERAL, overlay.letter)
+        owners[edge] = index
         drawn |= edge
-    return [Strip([Segment("".join(row), style)], width) for row in characters.tolist()]
+    styles = [style + Style(color=overlay.colour) for overlay in overlays]
+    rows = zip(characters.tolist(), owners.tolist(), strict=True)
+    return [_lettered(*row, [*styles, style]) for row in rows]
+
+
+def _strewn(opacity: float, width: int, height: int) -> Mask:
+    every = max(1, round(2 / opacity))
+    y, x = np.ogrid[:height, :width]
+    mask: Mask = (x + 2 * y) % every == 0
+    return mask
+
+
+def _lettered(characters: list[str], owners: list[int], styles: Sequence[Style]) -> Strip:
+    """One line; neighbours of one owner share a segment. Nobody's style is the last."""
+    segments: list[Segment] = []
+    for owner, run in groupby(range(len(characters)), owners.__getitem__):
+        text = "".join(characters[place] for place in run)
+        segments.append(Segment(text, styles[owner]))
+    return Strip(segments, len(characters))
