@@ -7,7 +7,8 @@ What a facet is, and how it is written, is said in `facets`; which slices are th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +94,8 @@ def slice_by(
         found = Measured.of(table, value)
         measures = _measures(found, slices.rows, slices.groups, len(slices))
         effect = _effects(found, slices)
-        columns += [*measures, number("effect", effect)]
+        columns += [number(name, one) for name, one in measures.items()]
+        columns.append(number("effect", effect))
         order = _strongest(effect)
     columns.append(texts_or_none("filter", (within(where, one) for one in slices.filters)))
     return Table(tuple(columns)).take(order)
@@ -132,29 +134,90 @@ def cross_tab(
     Raises:
         UnknownNameError, UsageError, FilterError: as `slice_by` does.
     """
+    crossing = cross(table, rows, columns, value, where=where)
+    first, second = crossing.rows, crossing.columns
+    flat = {name: cells.ravel() for name, cells in crossing.cells.items()}
+    n_first = np.repeat(first.counts(), len(second))
+    count, expected = flat.pop("count"), flat.pop("expected")
+    residual = flat.pop("residual")
+    shown = [
+        *_named(first, second),
+        number("count", count),
+        number("share", _over(count, first.size)),
+        number("row_share", count / n_first),
+        number("expected", expected),
+        number("lift", count / expected),
+        number("residual", residual),
+        *(number(name, cells) for name, cells in flat.items()),
+    ]
+    places = itertools.product(range(len(first)), range(len(second)))
+    shown.append(texts_or_none("filter", (crossing.filter(*place) for place in places)))
+    return Table(tuple(shown)).take(_strongest(residual))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crossing:
+    """The cells where the groups of two groupings cross, each array of ``cells`` ``[A, B]``.
+
+    These are ``count`` and, as `cross_tab` has them, ``expected`` and ``residual``, and with a
+    signal ``measured``, ``mean`` and ``median``; ``row_totals`` ``[A]`` and ``column_totals``
+    ``[B]`` have the latter and ``count`` of a whole group, ``total`` of all rows.
+    """
+
+    rows: Grouping
+    columns: Grouping
+    where: str | None
+    cells: Mapping[str, npt.NDArray[Any]]
+    row_totals: Mapping[str, npt.NDArray[Any]]
+    column_totals: Mapping[str, npt.NDArray[Any]]
+    total: Mapping[str, float]
+
+    def filter(self, row: int | None, column: int | None) -> str | None:
+        """What finds the rows of a cell, or of a whole group where the other number is None."""
+        parts = [
+            grouping.filters[number]
+            for grouping, number in ((self.rows, row), (self.columns, column))
+            if number is not None
+        ]
+        return within(self.where, text_of.all_of(parts)) if parts else self.where
+
+
+def cross(
+    table: Table,
+    rows: str | Sequence[str],
+    columns: str | Sequence[str],
+    value: str | None = None,
+    *,
+    where: str | None = None,
+) -> Crossing:
+    """What `cross_tab` makes a table of; groups stand in the order of their facets."""
     table = matching(table, where)
     first, second = cut_all(table, rows), cut_all(table, columns)
+    shape = len(first), len(second)
     size = cells(first, second)
     members, mine, theirs = crossed(first, second)
     groups = mine * len(second) + theirs
-    counts = np.bincount(groups, minlength=size)
-    n_first, n_second = np.repeat(first.counts(), len(second)), np.tile(second.counts(), len(first))
-    expected = n_first * _over(n_second, len(table))
-    residual = residuals(counts, n_first, n_second, len(table))
-    shown = [
-        *_named(first, second),
-        number("count", counts),
-        number("share", _over(counts, len(table))),
-        number("row_share", counts / n_first),
-        number("expected", expected),
-        number("lift", counts / expected),
-        number("residual", residual),
+    counts = np.bincount(groups, minlength=size).reshape(shape)
+    n_first, n_second = first.counts()[:, None], second.counts()[None, :]
+    found = {
+        "count": counts,
+        "expected": n_first * _over(n_second, len(table)),
+        "residual": residuals(counts, n_first, n_second, len(table)),
+    }
+    margins: list[dict[str, npt.NDArray[Any]]] = [
+        {"count": first.counts()},
+        {"count": second.counts()},
+        {"count": np.array([len(table)])},
     ]
     if value is not None:
-        shown += _measures(Measured.of(table, value), members, groups, size)
-    pairs = ((a, b) for a in first.filters for b in second.filters)
-    shown.append(texts_or_none("filter", (within(where, text_of.all_of(pair)) for pair in pairs)))
-    return Table(tuple(shown)).take(_strongest(residual))
+        measured = Measured.of(table, value)
+        inside = _measures(measured, members, groups, size)
+        found |= {name: one.reshape(shape) for name, one in inside.items()}
+        everything = Grouping(("",), [("",)], [None], len(table), np.zeros(len(table), np.intp))
+        for margin, whole in zip(margins, (first, second, everything), strict=True):
+            margin.update(_measures(measured, whole.rows, whole.groups, len(whole)))
+    total = {name: float(one[0]) for name, one in margins[2].items()}
+    return Crossing(first, second, where, found, margins[0], margins[1], total)
 
 
 def residuals(
@@ -209,7 +272,9 @@ def _effects(found: Measured, slices: Grouping) -> Floats:
     return hedges_g(inside, everything - inside)
 
 
-def _measures(found: Measured, rows: Groups | None, groups: Groups, size: int) -> list[TableColumn]:
+def _measures(
+    found: Measured, rows: Groups | None, groups: Groups, size: int
+) -> dict[str, npt.NDArray[Any]]:
     """How many rows of each group have a value, and the mean and median of these."""
     where = found.there if rows is None else found.there[rows]
     groups = groups[where]
@@ -220,7 +285,7 @@ def _measures(found: Measured, rows: Groups | None, groups: Groups, size: int) -
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.bincount(groups, weights=values, minlength=size) / counts
     middle = medians(groups, values, counts)
-    return [number("measured", counts), number("mean", means), number("median", middle)]
+    return {"measured": counts, "mean": means, "median": middle}
 
 
 def medians(groups: Groups, values: Floats, counts: npt.NDArray[np.int64]) -> Floats:
