@@ -17,7 +17,8 @@ from wl_core.curve import Curve
 
 Floats = npt.NDArray[np.float64]
 
-_BLOCK = 256  # so many steps of the average are one product of matrices
+_BLOCK = 64  # so many steps of the average are one product of matrices
+_NOTHING = 1e-17  # 1 minus less than this is 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +98,10 @@ def smoothed(values: Floats, weight: float) -> Floats:
     inside = result[finite]
     if not weight or not len(inside) or (inside == inside[0]).all():  # exact for constants
         return result
-    counts = np.arange(1, len(inside) + 1)
-    result[finite] = _average(inside, weight) / (1 - weight**counts)
+    average = _average(inside, weight)
+    biased = min(len(inside), int(np.log(_NOTHING) / np.log(weight)) + 1)
+    average[:biased] /= 1 - weight ** np.arange(1, biased + 1)
+    result[finite] = average
     return result
 
 
@@ -107,7 +110,7 @@ def _average(values: Floats, weight: float) -> Floats:
     powers, carried = _powers(weight)
     blocks = np.zeros((-(-len(values) // _BLOCK), _BLOCK))
     blocks.reshape(-1)[: len(values)] = values
-    blocks = blocks @ powers.T
+    blocks = np.einsum("bj,kj->bk", blocks, powers)  # in this thread: it is less than it looks
     for number in range(1, len(blocks)):
         blocks[number] += blocks[number - 1, -1] * carried
     average: Floats = blocks.reshape(-1)[: len(values)]

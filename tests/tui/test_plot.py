@@ -69,7 +69,7 @@ def test_dots_become_the_braille_pattern_of_their_place() -> None:
     dots = np.zeros((4, 2), np.bool_)
     dots[0, 0] = dots[3, 1] = True
     patterns, counts = braille.to_cells(dots)
-    assert chr(braille.BRAILLE + patterns[0, 0]) == "⢁"
+    assert chr(braille.BRAILLE + int(patterns[0, 0])) == "⢁"
     assert counts[0, 0] == 2
 
 

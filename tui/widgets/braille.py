@@ -15,7 +15,8 @@ Floats = npt.NDArray[np.float64]
 Dots = npt.NDArray[np.bool_]
 
 BRAILLE = 0x2800
-_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.int32)
+_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.uint8)
+_COUNTS = np.array([pattern.bit_count() for pattern in range(256)], np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,8 +101,10 @@ def every_other(dots: Dots) -> Dots:
     return thinner
 
 
-def to_cells(dots: Dots) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def to_cells(dots: Dots) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
     """Dots ``[4h, 2w]`` to braille bit patterns ``[h, w]`` and the number of dots in each."""
     rows, columns = dots.shape
-    cells = dots.reshape(rows // 4, 4, columns // 2, 2).transpose(0, 2, 1, 3)
-    return (cells * _BITS).sum((2, 3), dtype=np.int32), cells.sum((2, 3), dtype=np.int32)
+    patterns = np.zeros((rows // 4, columns // 2), np.uint8)
+    for (row, column), bit in np.ndenumerate(_BITS):
+        patterns |= dots[row::4, column::2] * bit
+    return patterns, _COUNTS[patterns]

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +16,13 @@ from rich.style import Style
 from textual.strip import Strip
 
 from tui.widgets import braille
-from tui.widgets.palette import letter
 from wl_core.axes import Floats, nice_ticks, tick_label, value_range
 from wl_core.series import Series
 
 AXIS_WIDTH = 9
-NOBODY = -1
+NOBODY, AXIS, CURSOR = -1, -2, -3  # owners of cells that are no line's
 _FAINT = 10_000  # an owner's number plus this: the cell shows what is behind that line
+_SPACE = ord(" ")
 _OFTEN = 17  # without colour a line has its letter in every so many-th cell
 
 
@@ -42,8 +42,8 @@ class Look:
     mono: bool
 
     def of(self, owner: int) -> Style:
-        if owner == NOBODY:
-            return self.base
+        if owner < 0:
+            return {NOBODY: self.base, AXIS: self.axis, CURSOR: self.cursor}[owner]
         return self.faint[owner - _FAINT] if owner >= _FAINT else self.lines[owner]
 
 
@@ -106,14 +106,14 @@ class Panel:
             round((top - tick) / (top - bottom) * (height - 1)): self.label(tick)
             for tick in nice_ticks(bottom, top, max(2, height // 4))
         }
+        picture.stand(span, span.moment, "┊", AXIS)
+        picture.stand(span, span.cursor, "│", CURSOR)
+        styles = {owner: look.of(owner) for owner in np.unique(picture.owners).tolist()}
         rows = []
-        for row in range(height):
+        for row, cells in enumerate(picture.rows(styles)):
             mark = "┤" if row in ticks else "│"
             label = ticks.get(row, "").rjust(AXIS_WIDTH - 2)[: AXIS_WIDTH - 2]
-            cells = _row_cells(picture, row, look)
-            _stand(cells, span, span.moment, "┊", look.axis)
-            _stand(cells, span, span.cursor, "│", look.cursor)
-            rows.append(Strip([Segment(f"{label} {mark}", look.axis), *_runs(cells)]))
+            rows.append(Strip([Segment(f"{label} {mark}", look.axis), *cells]))
         return rows
 
     def _picture(self, span: Span, width: int, height: int, mono: bool) -> _Picture:
@@ -141,23 +141,45 @@ class Panel:
         for member, line in lines:
             weight = 100 if member == self.highlighted else 1
             layers.draw(braille.line_dots(line, y_range, rows), member, weight)
-        return _Picture(layers.patterns, layers.owners, y_range)
+        return _Picture(layers.characters(mono), layers.owners, y_range)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Picture:
-    """What the plot area shows: bit patterns, and whose style each cell has."""
+    """What the plot area shows: code points, and whose style each cell has, both ``[h, w]``."""
 
-    patterns: npt.NDArray[np.int32]
+    characters: npt.NDArray[np.uint32]
     owners: npt.NDArray[np.int16]
     y_range: tuple[float, float]
+
+    def stand(self, span: Span, step: float | None, symbol: str, owner: int) -> None:
+        """A vertical line at a step; dots that are there stay and take its style."""
+        column = None if step is None else span.column(step, self.owners.shape[1])
+        if column is not None:
+            cells = self.characters[:, column]
+            cells[cells == _SPACE] = ord(symbol)
+            self.owners[:, column] = owner
+
+    def rows(self, styles: Mapping[int, Style]) -> Iterator[list[Segment]]:
+        """Neighbouring cells of one owner as one segment."""
+        width = self.owners.shape[1]
+        texts = np.ascontiguousarray(self.characters).view(f"<U{width}")[:, 0]
+        for text, owners in zip(texts.tolist(), self.owners, strict=True):
+            starts = [0, *(np.flatnonzero(np.diff(owners)) + 1).tolist()]
+            text = text.ljust(width)  # noqa: PLW2901 - numpy's texts lose what they end with
+            yield [
+                Segment(text[start:stop], styles[owner])
+                for start, stop, owner in zip(
+                    starts, [*starts[1:], width], owners[starts].tolist(), strict=True
+                )
+            ]
 
 
 class _Layers:
     """Cells that are drawn on: what is behind first, lines over it."""
 
     def __init__(self, height: int, width: int) -> None:
-        self.patterns = np.zeros((height, width), np.int32)
+        self.patterns = np.zeros((height, width), np.uint8)
         self.owners = np.full((height, width), NOBODY, np.int16)
         self._most = np.zeros((height, width), np.int32)
 
@@ -175,29 +197,17 @@ class _Layers:
         self.owners[count > self._most] = owner
         self._most = np.maximum(self._most, count)
 
-
-def _row_cells(picture: _Picture, row: int, look: Look) -> list[tuple[str, Style]]:
-    cells = []
-    pairs = zip(picture.patterns[row].tolist(), picture.owners[row].tolist(), strict=True)
-    for column, (pattern, owner) in enumerate(pairs):
-        style = look.of(owner)
-        if not pattern:
-            cells.append((" ", look.base))
-        elif look.mono and 0 <= owner < _FAINT and (column + 5 * owner) % _OFTEN == 0:
-            cells.append((letter(owner), style))
-        else:
-            cells.append((chr(braille.BRAILLE + pattern), style))
-    return cells
-
-
-def _stand(
-    cells: list[tuple[str, Style]], span: Span, step: float | None, symbol: str, style: Style
-) -> None:
-    """A vertical line at a step; dots that are there stay and take its style."""
-    column = None if step is None else span.column(step, len(cells))
-    if column is not None:
-        character, _ = cells[column]
-        cells[column] = (symbol if character == " " else character, style)
+    def characters(self, mono: bool) -> npt.NDArray[np.uint32]:
+        """Code points ``[h, w]``; without colour a line has its letter here and there."""
+        cells = np.where(
+            self.patterns > 0, braille.BRAILLE + self.patterns.astype(np.int32), _SPACE
+        )
+        if mono:
+            columns = np.arange(cells.shape[1])
+            lettered = (columns + 5 * self.owners) % _OFTEN == 0
+            lettered &= (self._most > 0) & (self.owners >= 0)
+            cells[lettered] = ord("a") + self.owners[lettered] % 26
+        return cells.astype("<u4")
 
 
 def step_axis(span: Span, look: Look, width: int) -> list[Strip]:
