@@ -7,23 +7,28 @@ what a person has set is `config`'s, what is remembered of a run is `memory`'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import on, work
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
 from tui.config import Config
 from tui.follow import Advanced, Follower, FollowerDied, News, RunGone
+from tui.keys import key_rows, palette_of_keys
 from tui.memory import Memory, memory_file
 from tui.pane import Pane
 from tui.screens.base import RunScreen
+from tui.screens.help import HelpScreen
 from tui.screens.main import MainScreen
 from tui.screens.trouble import TroubleScreen
-from tui.theme import DARK
+from tui.theme import STATE_COLOURS, THEMES
 from wl_core.errors import UsageError, WlError
 from wl_core.plugins import PluginFailure, load_plugins
 from wl_core.run import open_run
@@ -48,6 +53,8 @@ class WlApp(App[None]):
     TITLE = "wl"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True, id="app.interrupt"),
+        Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
+        Binding("ctrl+p", "command_palette", "Find a command", show=False, id="app.palette"),
         Binding("L", "live", "Back to live", show=False, id="time.live"),
     ]
 
@@ -72,13 +79,29 @@ class WlApp(App[None]):
         self.pane_failures: dict[str, str] = {}  # tracebacks of panes that raised, by title
         self._reporting = ExitStack()
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return dict(STATE_COLOURS)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the palette offers: what the keys do, the panes, plugins' commands, the theme."""
+        for command in palette_of_keys(self, screen):
+            yield SystemCommand(*command)
+        if isinstance(screen, MainScreen):
+            for pane in screen.panes:
+                show = partial(screen.show_pane, pane)
+                yield SystemCommand(f"Go to {pane.title}", summary(type(pane)), show)
+        for title, action in load_plugins().mapping("wl_tui_commands").items():
+            yield SystemCommand(title, summary(action), partial(action, self))
+        yield SystemCommand("Theme", "Other colours, for now", self.action_change_theme)
+
     def _new_follower(self) -> Follower:
         path = self.path
         return Follower(lambda: open_run(path), self.post_message)
 
     async def on_mount(self) -> None:
         self._reporting.enter_context(load_plugins().reporting_to(self._plugin_failures.append))
-        self.register_theme(DARK)
+        for theme in THEMES:
+            self.register_theme(theme)
         self.theme = self.config.theme
         self.set_keymap(self.config.keys)
         if self._panes is None:
@@ -139,6 +162,10 @@ class WlApp(App[None]):
         except (WlError, OSError) as error:
             self.notify(str(error), severity="error", markup=False)
 
+    def action_help(self) -> None:
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(key_rows(self.screen)))
+
     def action_live(self) -> None:
         self.show_step(None)
 
@@ -184,3 +211,8 @@ class WlApp(App[None]):
         reports += [(f"{one}:", one.traceback) for one in failures]
         failed = self.pane_failures.items()
         return [*reports, *((f"The pane {title} failed:", said) for title, said in failed)]
+
+
+def summary(documented: object) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(documented) or "").partition("\n")[0]

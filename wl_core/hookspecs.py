@@ -215,6 +215,21 @@ def wl_tui_panes() -> Sequence[type[Any]]:
 
 
 @_spec
+def wl_tui_commands() -> Mapping[str, Callable[[Any], Any]]:
+    """Commands for the palette of ``wl tui`` (ctrl+p).
+
+    Called each time that the palette is opened.
+
+    Returns:
+        ``{title: action}``; the first line of an action's docstring is shown below its title.
+        ``action(app)`` is called on the event loop with the ``tui.app.WlApp``, and may be a
+        coroutine function: ``await app.ask(job)`` reads the run as it is shown, ``await
+        app.tell(job)`` says something to it. A title that is taken is reported and left out.
+    """
+    raise NotImplementedError
+
+
+@_spec
 def wl_export_formats() -> Mapping[str, Callable[[Iterator[Table], Path], None]]:
     """File formats that samples, instances and histories can be written in.
 

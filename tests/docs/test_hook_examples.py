@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import warm
 from tests.core.cli_runs import LogWriter, floats, indexes, values
 from tests.core.test_plugins import install
 from wl_core.plugins import Plugins, projections, with_columns
@@ -55,15 +54,8 @@ def installed(hook: str, folder: Path, code: str) -> str:
     """What a script prints that runs where the example is installed as a package."""
     module = f"wl_example_{hook}"
     install(folder, module, {module: EXAMPLES[hook]}, {"example": module})
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    done = warm.run(
+        ["-W", "error", "-c", code], cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -200,6 +192,17 @@ async def test_wl_tui_panes(run: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         assert [type(pane).__name__ for pane in app.screen.query("Chosen")] == ["Chosen"]
+
+
+async def test_wl_tui_commands(run: Path) -> None:
+    from tui.app import WlApp
+
+    (count,) = example("wl_tui_commands").mapping("wl_tui_commands").values()
+    app = WlApp(run)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await count(app)
+        await pilot.pause()
+        assert [toast.message for toast in app._notifications] == ["0 of 3 seen"]
 
 
 def test_wl_export_formats(run: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def cell(path: Path, sample_id: str, column: str) -> object:
 
 async def test_80_by_24_shows_one_pane_and_the_keys_to_the_others(app: WlApp) -> None:
     async with app.run_test(size=SMALL) as pilot:
-        await wait_for_text(pilot, "tile_00", "train_bce/sample")
+        await wait_for_text(pilot, "tile_00", "train_bce/sample", "d Discard")
         text = screen_text(app)
         assert "▸1 Samples" in text
         assert "5 Events" in text

@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from itertools import groupby
+from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import ActiveBinding, Binding, BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen, Screen
+from textual.content import Content
+from textual.screen import ModalScreen
 from textual.widgets import Footer, Label, Static
 
-_HIDDEN = frozenset(
-    {"app.copy_text", "screen.copy_text", "app.help_quit", "page_left", "page_right"}
-)
-
-
-def key_rows(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """``(keys, what they do)`` that work now, those of the footer first."""
-    rows: dict[tuple[str, str], list[str]] = {}
-    for active in sorted(screen.active_bindings.values(), key=lambda one: not one.binding.show):
-        binding = active.binding
-        if binding.description and binding.action not in _HIDDEN and active.enabled:
-            rows.setdefault((_owner(active), binding.description), []).append(
-                screen.app.get_key_display(binding)
-            )
-    return [(" ".join(keys), description) for (_, description), keys in rows.items()]
-
-
-def _owner(active: ActiveBinding) -> str:
-    return type(active.node).__name__
+from tui.keys import KeyRow
 
 
 class HelpScreen(ModalScreen[None]):
     """The keys of the screen below it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,q", "app.pop_screen", "Back", key_display="esc")
+        Binding(
+            "escape,question_mark,q", "app.pop_screen", "Back", key_display="esc", id="help.back"
+        ),
+        Binding("j", "scroll(1)", "Down", show=False, id="help.down"),
+        Binding("k", "scroll(-1)", "Up", show=False, id="help.up"),
     ]
 
-    def __init__(self, rows: list[tuple[str, str]]) -> None:
+    def __init__(self, rows: Sequence[KeyRow]) -> None:
         super().__init__()
         self._rows = rows
 
     def compose(self) -> ComposeResult:
-        width = max((len(keys) for keys, _ in self._rows), default=0)
-        text = "\n".join(f" {keys:>{width}}  {description}" for keys, description in self._rows)
         with Vertical(classes="dialog"):
             yield Label("Keys", classes="dialog--title")
             with VerticalScroll():
-                yield Static(text, markup=False)
+                yield Static(self._text())
+                yield Static(
+                    "\nctrl+p finds all of this by name. Other keys can be set in tui.toml"
+                    " (`wl tui --help`).",
+                    markup=False,
+                    classes="help--note",
+                )
         yield Footer(show_command_palette=False)
+
+    def _text(self) -> Content:
+        width = max((len(row.keys) for row in self._rows), default=0)
+        parts: list[str | tuple[str, str]] = []
+        for where, rows in groupby(self._rows, key=lambda row: row.where):
+            parts.append((f"{where}\n", "bold $primary"))
+            parts += [f" {row.keys:>{width}}  {row.what}\n" for row in rows]
+        return Content.assemble(*parts)
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)

@@ -23,7 +23,6 @@ from tui.follow import News
 from tui.pane import Pane
 from tui.sample_table import RowKey
 from tui.screens.detail import DetailScreen
-from tui.screens.help import HelpScreen, key_rows
 from tui.screens.trouble import TroubleScreen
 from tui.widgets.status_line import StatusLine
 
@@ -46,7 +45,6 @@ class MainScreen(DecidingScreen):
         Binding("p,space", "pause", "Pause", key_display="p", id="run.pause"),
         Binding("z", "zoom", "One pane / all", show=False, id="app.zoom"),
         Binding("e", "show_trouble", "What went wrong", show=False, id="app.trouble"),
-        Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
         Binding("q", "app.quit", "Quit", id="app.quit"),
     ]
 
@@ -199,9 +197,6 @@ class MainScreen(DecidingScreen):
             self.app.push_screen(TroubleScreen(reports))
         else:
             self.notify("all is well: no projection is parked and no pane has failed")
-
-    def action_help(self) -> None:
-        self.app.push_screen(HelpScreen(key_rows(self)))
 
 
 def _place(pane: Pane) -> tuple[bool, int]:
