@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.tui.nuclei_run import NucleiRun
 from tests.web.serving import ask, children, is_gone, serving
+from tui.plugin import tui
 from tui.web.server import Server, listen
-from wl_core.errors import UsageError
+from wl_core.errors import MissingExtraError, UsageError
 
 HANDSHAKE = {
     "Connection": "Upgrade",
@@ -161,16 +164,31 @@ async def test_tabs_are_limited_and_each_ends_with_its_process(nuclei: NucleiRun
             assert is_gone(child)
 
 
-async def test_a_message_that_the_page_never_sends_ends_the_tab(nuclei: NucleiRun) -> None:
+async def test_a_tab_chooses_its_size_and_nothing_else_of_its_process(nuclei: NucleiRun) -> None:
     async with serving(nuclei.path) as server, aiohttp.ClientSession() as browser:
         own = await opened(server)
         headers = {**own, "Origin": f"http://{own['Host']}"}
-        async with asyncio.timeout(TAB_SECONDS):
-            tab = await browser.ws_connect(f"http://{own['Host']}/ws", headers=headers)
+        url = f"http://{own['Host']}/ws?width=99999&height=$(touch%20hacked)&command=touch%20hacked"
+        before = set(children(os.getpid()))
+        async with asyncio.timeout(TAB_SECONDS), browser.ws_connect(url, headers=headers) as tab:
+            await tab.receive()
+            (child,) = set(children(os.getpid())) - before
+            arguments = Path(f"/proc/{child}/cmdline").read_text().split("\0")[1:-1]
+            assert arguments == ["-P", "-m", "tui.web.served", str(nuclei.path)]
+            environment = Path(f"/proc/{child}/environ").read_text().split("\0")
+            assert {"COLUMNS=1000", "ROWS=24"} <= set(environment)
+            assert not any("hacked" in variable for variable in environment)
+            # And what the page never sends ends the tab.
             await tab.send_str('["stdin", {"not": "text"}]')
-            while (await tab.receive()).type is aiohttp.WSMsgType.BINARY:
+            async for _ in tab:
                 pass
             assert tab.close_code == aiohttp.WSCloseCode.UNSUPPORTED_DATA
+
+
+def test_without_the_extra_it_is_named(nuclei: NucleiRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "textual_serve", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'wl\[web\]'"):
+        tui(["--web", str(nuclei.path)], standalone_mode=False)
 
 
 def test_a_port_that_is_taken_is_said_in_one_line() -> None:
