@@ -120,7 +120,7 @@ class Tab:
         self.page.wait_for_url(link.partition("?")[0])  # the token is not left in the address
 
     def _console(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
+        if message.type == "error":  # such as what the page's policy forbids
             self.complaints.append(message.text)
 
     def screen(self) -> str:

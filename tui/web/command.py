@@ -51,7 +51,8 @@ def _say_how(run: Path, server: Server, allow_control: bool) -> None:
     """The link alone goes to stdout."""
     how = "it can decide and steer" if allow_control else "read-only (--allow-control to steer)"
     tunnel = f"{server.port}:127.0.0.1:{server.port} {getpass.getuser()}@{socket.gethostname()}"
-    print(f"{run.name} in the browser, {how}. Opens in one browser, once:\n", file=sys.stderr)
+    print(f"{run.name} in the browser, {how}.", file=sys.stderr)
+    print("This link opens in one browser, once:\n", file=sys.stderr)
     print(server.link, flush=True)
     print(
         f"\nFrom another machine, first: ssh -L {tunnel}\nCtrl-C ends it.",

@@ -21,6 +21,9 @@ from textual.screen import Screen
 import tui.app
 from tui.app import WlApp
 from tui.config import config_file, load_config
+from tui.memory import memory_file
+from tui.web.confinement import confine
+from wl_core.directory import list_runs
 
 GRACE_SECONDS = 3.0
 
@@ -54,10 +57,13 @@ class ServedApp(WlApp):
 
 
 def main(arguments: list[str]) -> None:
-    path, *options = arguments
+    path, options = Path(arguments[0]), arguments[1:]
     config = load_config(config_file())
     read_only = "--allow-control" not in options
-    ServedApp(Path(path), config=config, read_only=read_only).run(mouse=config.mouse)
+    if read_only:
+        # Views are kept beside the log they are folded from, the layout in the state directory.
+        confine([path, *list_runs(path.parent), memory_file(path).parent])
+    ServedApp(path, config=config, read_only=read_only).run(mouse=config.mouse)
 
 
 if __name__ == "__main__":
