@@ -41,6 +41,9 @@ def page() -> str:
     for name, command in sorted(_commands().items()):
         context = click.Context(command, info_name=name, parent=top)
         sections.append(_section(command, f"wl {name}", command.get_help(context)))
+        for inner, one in sorted(getattr(command, "commands", {}).items()):
+            below = click.Context(one, info_name=inner, parent=context)
+            sections.append(_section(one, f"wl {name} {inner}", one.get_help(below)))
     return "\n".join(sections)
 
 

@@ -7,6 +7,7 @@
                 | column "contains" literal                        tags contains "blurry"
                 | column "in" list                                 place in ["a1", "a2"]
                 | column "is" [ "not" ] "empty"
+                | "@" name                                         a saved filter, as a whole
                 | column                                           a flag that is set
     operand     = column | number | text | list                    classes == [1, 3]
     list        = "[" [ literal { "," literal } ] "]"              after "in" not an empty one
@@ -22,13 +23,14 @@ columns of that name wherever a column may stand.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from wl_core.errors import FilterError, nearest
 
-TokenKind = Literal["number", "text", "column", "keyword", "symbol", "end"]
+TokenKind = Literal["number", "text", "column", "keyword", "symbol", "saved", "end"]
+Saved = Callable[[], Mapping[str, str]]
 
 # Far beyond what anyone types, far below Python's own limit.
 MAX_DEPTH = 100
@@ -47,12 +49,14 @@ _HINTS = {
     "~": "write not",
     "'": "this text has no closing '",
     '"': 'this text has no closing "',
+    "@": "write @ and the name of a saved filter",
     "`": "this column name has no closing `",
 }
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<number>[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?:inf|nan)(?![\w/.-]))(?![\w/.]))
     | (?P<word>[^\W\d][\w/.]*(?:-+[\w/.]+)*)
+    | @(?P<saved>[A-Za-z][A-Za-z0-9_]*(?:-+[A-Za-z0-9_]+)*)
     | `(?P<quoted>[^`]+)`
     | '(?P<single>[^']*)' | "(?P<double>[^"]*)"
     | (?P<symbol>==|!=|<=|>=|<|>|\(|\)|\[|\]|,)
@@ -124,7 +128,17 @@ class Test:
     values: tuple[LiteralValue, ...] = ()
 
 
-Node = Junction | Not | Comparison | Test
+@dataclass(frozen=True, slots=True)
+class Named:
+    """``@name``: what was saved under that name; places in ``part`` are those of ``text``."""
+
+    name: str
+    text: str
+    offset: int
+    part: Node
+
+
+Node = Junction | Not | Comparison | Test | Named
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -134,7 +148,7 @@ def _tokens(text: str) -> Iterator[_Token]:
         assert match is not None, "the last alternatives match anything"
         kind = str(match.lastgroup)
         value, position = match[kind], match.end()
-        offset = match.start(kind) - (kind in ("quoted", "single", "double"))
+        offset = match.start(kind) - (kind in ("quoted", "single", "double", "saved"))
         shown = text[offset:position]
         if kind == "wrong":
             hint = _HINTS.get(value, "put names that hold such characters in `backquotes`")
@@ -148,6 +162,8 @@ def _tokens(text: str) -> Iterator[_Token]:
             yield _Token("keyword" if value in KEYWORDS else "column", value, offset, shown)
         elif kind == "quoted":
             yield _Token("column", value, offset, shown)
+        elif kind == "saved":
+            yield _Token("saved", value, offset, shown)
         else:
             yield _Token("symbol" if kind == "symbol" else "text", value, offset, shown)
 
@@ -159,11 +175,17 @@ def _number(text: str) -> float | int:
 
 
 class Parser:
-    """Recursive descent, one method per rule of the grammar."""
+    """Recursive descent, one method per rule of the grammar.
 
-    def __init__(self, text: str) -> None:
+    ``saved`` is asked for saved filters when one is named; ``within`` are the names of those that
+    lead to this text.
+    """
+
+    def __init__(self, text: str, saved: Saved, within: tuple[str, ...] = ()) -> None:
         self.text = text
         self.columns: list[str] = []
+        self._saved = saved
+        self._within = within
         self._tokens = list(_tokens(text))
         self._next = 0
         self._depth = 0
@@ -212,7 +234,28 @@ class Parser:
         self._depth -= 1
         return node
 
+    def _named(self, token: _Token) -> Node:
+        name, known = token.value, self._saved()
+        path = (*self._within, name)
+        if name in self._within:
+            message = f"a saved filter leads to itself: {' → '.join('@' + one for one in path)}"
+            raise FilterError(message, self.text, token.offset)
+        if name not in known:
+            message = f"there is no saved filter {name!r}.{nearest(name, known)}"
+            raise FilterError(message, self.text, token.offset)
+        try:
+            parser = Parser(known[name], self._saved, path)
+            part = parser.parse()
+        except FilterError as error:
+            if self._within:
+                raise
+            raise within(error, name, self.text, token.offset) from error
+        self.columns += parser.columns
+        return Named(name, known[name], token.offset, part)
+
     def _test(self) -> Node:
+        if token := self._take("saved"):
+            return self._named(token)
         left = self._operand()
         if self._token.kind == "symbol" and self._token.value in MIRRORED:
             return self._chain(left)
@@ -301,3 +344,8 @@ class Parser:
 
     def _fail(self, message: str) -> NoReturn:
         raise FilterError(message, self.text, self._token.offset)
+
+
+def within(error: FilterError, name: str, text: str, offset: int) -> FilterError:
+    """What is wrong in a saved filter, said at the place where it is named."""
+    return FilterError(f"in @{name} ({error.expression}): {error.message}", text, offset)

@@ -10,7 +10,7 @@ An empty cell matches no comparison, ``!=`` among them. NaN compares as in numpy
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from wl_core.errors import FilterError, UnknownNameError
-from wl_core.filter_parser import Column, Comparison, Constant, Junction, Node, Not, Parser, Test
+from wl_core.filter_parser import (
+    Column,
+    Comparison,
+    Constant,
+    Junction,
+    Named,
+    Node,
+    Not,
+    Parser,
+    Test,
+    within,
+)
+from wl_core.saved_filters import saved_filters
 from wl_core.table import Table, TableColumn, list_key
 
 Mask = npt.NDArray[np.bool_]
@@ -44,13 +56,17 @@ class Filter:
     _root: Node
 
     @classmethod
-    def parse(cls, text: str) -> Filter:
+    def parse(cls, text: str, *, saved: Mapping[str, str] | None = None) -> Filter:
         """Reads an expression; ``columns`` are those that it names, in order, as written.
+
+        ``saved`` says what an ``@name`` in it means; by default the filters that the person who
+        runs this has saved, which are looked up only when one is named.
 
         Raises:
             FilterError: it cannot be read; the error points at the first thing that is wrong.
+            UsageError: a saved filter is named, and their file cannot be read.
         """
-        parser = Parser(text)
+        parser = Parser(text, saved_filters if saved is None else lambda: saved)
         root = parser.parse()
         return cls(text, tuple(dict.fromkeys(parser.columns)), root)
 
@@ -82,6 +98,14 @@ class _Evaluator:
                 return self._compare(node)
             case Test():
                 return self._test(node)
+            case Named():
+                return self._named(node)
+
+    def _named(self, node: Named) -> Mask:
+        try:
+            return _Evaluator(node.text, self.table).mask(node.part)
+        except FilterError as error:
+            raise within(error, node.name, self.text, node.offset) from error
 
     def _column(self, column: Column) -> TableColumn:
         try:

@@ -181,7 +181,7 @@ def test_a_column_without_any_text_matches_nothing() -> None:
         ("a > 1 b", 6, "expected and, or or the end after a complete comparison, but found b"),
         ("a > 'x", 4, "no closing '"),
         ("`a b > 1", 0, "no closing `"),
-        ("a > 1 @", 6, "backquotes"),
+        ("a > 1 $", 6, "backquotes"),
         ("2nd > 1", 0, "backquotes"),
         ("(a > 1", 6, "expected ')', but found the end"),
         ("a > 1)", 5, "but found )"),
