@@ -62,6 +62,10 @@ class Series:
         faint = self.faint or (self.steps, self.mean)
         return replace(self, mean=smoothed(self.mean, weight), faint=faint, raw=self.mean)
 
+    def over(self, whole: Series) -> Series:
+        """This line with another one faint behind it."""
+        return replace(self, faint=(whole.steps, whole.mean))
+
     def mapped(self, scale: Callable[[Floats], Floats]) -> Series:
         """The line on another scale of values."""
         low, high, raw = (None if v is None else scale(v) for v in (self.low, self.high, self.raw))

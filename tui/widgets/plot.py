@@ -366,7 +366,8 @@ class CurvePlot(Drawing):
         text = f"{series.mean[at]:.4g}"
         if self.cursor is None:
             return text
-        if series.low is not None and series.high is not None:
+        small = self.arrangement == "apart"
+        if not small and series.low is not None and series.high is not None:
             text += f" ({series.low[at]:.4g} to {series.high[at]:.4g})"
         return text if series.steps[at] == self.cursor else f"{text} at {series.steps[at]:.0f}"
 

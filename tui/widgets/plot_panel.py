@@ -153,12 +153,13 @@ class _Picture:
     y_range: tuple[float, float]
 
     def stand(self, span: Span, step: float | None, symbol: str, owner: int) -> None:
-        """A vertical line at a step; dots that are there stay and take its style."""
+        """A vertical line at a step; the cursor's is in front of what is there."""
         column = None if step is None else span.column(step, self.owners.shape[1])
         if column is not None:
             cells = self.characters[:, column]
-            cells[cells == _SPACE] = ord(symbol)
-            self.owners[:, column] = owner
+            free = np.ones(len(cells), np.bool_) if owner == CURSOR else cells == _SPACE
+            cells[free] = ord(symbol)
+            self.owners[free, column] = owner
 
     def rows(self, styles: Mapping[int, Style]) -> Iterator[list[Segment]]:
         """Neighbouring cells of one owner as one segment."""
