@@ -177,5 +177,11 @@ class SettingRefusedWarning(UserWarning):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A `` Did you mean 'x'?`` to append to a message, or the empty string when nothing is near."""
+    close = closest(name, known)
+    return "" if close is None else f" Did you mean {close!r}?"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The nearest of the known names, None when none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    return close[0] if close else None

@@ -68,7 +68,9 @@ _TOKEN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A word of a filter; ``shown`` is how it was written, ``offset`` where."""
+
     kind: TokenKind
     value: Any
     offset: int
@@ -141,7 +143,12 @@ class Named:
 Node = Junction | Not | Comparison | Test | Named
 
 
-def _tokens(text: str) -> Iterator[_Token]:
+def tokens(text: str) -> Iterator[Token]:
+    """The words of a filter, the last one of the kind ``end``.
+
+    Raises:
+        FilterError: at what is no word; those before it have been given.
+    """
     position = 0
     while True:
         match = _TOKEN.match(text, position)
@@ -154,18 +161,18 @@ def _tokens(text: str) -> Iterator[_Token]:
             hint = _HINTS.get(value, "put names that hold such characters in `backquotes`")
             raise FilterError(f"cannot read {value!r} here: {hint}", text, offset)
         if kind == "end":
-            yield _Token("end", "", len(text), "the end")
+            yield Token("end", "", len(text), "the end")
             return
         if kind == "number":
-            yield _Token("number", _number(value), offset, shown)
+            yield Token("number", _number(value), offset, shown)
         elif kind == "word":
-            yield _Token("keyword" if value in KEYWORDS else "column", value, offset, shown)
+            yield Token("keyword" if value in KEYWORDS else "column", value, offset, shown)
         elif kind == "quoted":
-            yield _Token("column", value, offset, shown)
+            yield Token("column", value, offset, shown)
         elif kind == "saved":
-            yield _Token("saved", value, offset, shown)
+            yield Token("saved", value, offset, shown)
         else:
-            yield _Token("symbol" if kind == "symbol" else "text", value, offset, shown)
+            yield Token("symbol" if kind == "symbol" else "text", value, offset, shown)
 
 
 def _number(text: str) -> float | int:
@@ -186,7 +193,7 @@ class Parser:
         self.columns: list[str] = []
         self._saved = saved
         self._within = within
-        self._tokens = list(_tokens(text))
+        self._tokens = list(tokens(text))
         self._next = 0
         self._depth = 0
 
@@ -199,10 +206,10 @@ class Parser:
         return root
 
     @property
-    def _token(self) -> _Token:
+    def _token(self) -> Token:
         return self._tokens[self._next]
 
-    def _take(self, kind: TokenKind, *values: str) -> _Token | None:
+    def _take(self, kind: TokenKind, *values: str) -> Token | None:
         """The next token if it is of that kind (and value), which is then behind us."""
         token = self._token
         if token.kind != kind or (values and token.value not in values):
@@ -234,7 +241,7 @@ class Parser:
         self._depth -= 1
         return node
 
-    def _named(self, token: _Token) -> Node:
+    def _named(self, token: Token) -> Node:
         name, known = token.value, self._saved()
         path = (*self._within, name)
         if name in self._within:
@@ -284,13 +291,13 @@ class Parser:
             left = right
         return parts[0] if len(parts) == 1 else Junction(True, tuple(parts))
 
-    def _contains(self, column: Column, token: _Token) -> Node:
+    def _contains(self, column: Column, token: Token) -> Node:
         value = self._literal()
         if value is None:
             self._expected("a text in quotes or a number", after="contains")
         return Test(column, "contains", token.offset, (value,))
 
-    def _is_empty(self, column: Column, token: _Token) -> Node:
+    def _is_empty(self, column: Column, token: Token) -> Node:
         negated = self._take("keyword", "not")
         if not self._take("column", "empty"):
             self._expected("'empty' or 'not empty'", after="is")
