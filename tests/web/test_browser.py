@@ -77,7 +77,11 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", f"--host-resolver-rules=MAP {FOREIGN} 127.0.0.1"],
+            args=[
+                "--no-sandbox",
+                "--disable-3d-apis",  # without a graphics card they cost seconds
+                f"--host-resolver-rules=MAP {FOREIGN} 127.0.0.1",
+            ],
         )
         with browser:
             yield browser
@@ -121,7 +125,7 @@ class Tab:
 
     def _console(self, message: Any) -> None:
         if message.type == "error":  # such as what the page's policy forbids
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.text} {message.location}")
 
     def screen(self) -> str:
         return str(self.page.evaluate(SCREEN))
@@ -160,7 +164,7 @@ def test_it_opens_filters_sorts_shows_the_overlay_and_lets_no_one_else_in(
 ) -> None:
     with served(nuclei.path) as (server, link), chromium() as browser:
         origin = link.partition("/?")[0]
-        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        context = browser.new_context(viewport={"width": 1000, "height": 600})
         tab = Tab(context, link)
         tab.wait(lambda screen: "tile_00" in screen and "training" in screen, "the samples")
         nuclei.train(2)

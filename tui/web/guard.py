@@ -27,7 +27,7 @@ WEBSOCKET_PATH = "/ws"
 # do, since a browser that came from another site's page sends no strict cookie along a redirect.
 _WELCOME = """\
 <!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">
-<title>wl</title><a href="/">go on</a>
+<link rel="icon" href="data:,"><title>wl</title><a href="/">go on</a>
 """
 
 
