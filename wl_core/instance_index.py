@@ -22,10 +22,12 @@ class InstanceIndex:
     """``(sample row, annotation_id)`` -> dense row of an instance.
 
     Each sample has a block of slots, one for each annotation_id from 1 on; a sample that outgrows
-    its block gets a longer one at the end, so that slots move and rows never do.
+    its block gets a longer one at the end, so that slots move and rows never do. ``state`` is
+    another object after every change.
     """
 
     def __init__(self) -> None:
+        self.state = object()
         self._start = np.zeros(0, np.intp)
         self._capacity = np.zeros(0, np.int64)
         self._slots = GrowingArray(np.intp)
@@ -59,6 +61,7 @@ class InstanceIndex:
         rows: Rows = self._slots.array[slots]
         missing = np.flatnonzero(rows < 0)
         if len(missing):
+            self.state = object()
             new, first = np.unique(slots[missing], return_index=True)
             self._slots.array[new] = np.arange(len(self), len(self) + len(new))
             self._sample_rows.extend(sample_rows[missing[first]])
@@ -125,6 +128,7 @@ class InstanceIndex:
         sample_rows = array_of(state, f"{prefix}/sample_rows")
         ids = array_of(state, f"{prefix}/annotation_ids")
         if len(sample_rows):
+            self.state = object()
             self._make_room(sample_rows, ids)
             self._slots.array[self._start[sample_rows] + ids - 1] = np.arange(len(ids))
             self._sample_rows.extend(sample_rows)

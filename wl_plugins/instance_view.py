@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,9 +16,10 @@ import numpy.typing as npt
 
 from wl_core.batches import EventBatch, EventGroup
 from wl_core.codec import SampleId
-from wl_core.columns import Digest, Rows, State
+from wl_core.columns import Column, Digest, Rows, State
 from wl_core.hookspecs import hookimpl
 from wl_core.instance_index import InstanceIndex, ranges
+from wl_core.kept import Kept
 from wl_core.projection import Projection
 from wl_core.references import Reference, read_array_events
 from wl_core.row_index import SampleIndex
@@ -59,6 +61,7 @@ class InstanceView(Projection):
         self.samples = SampleIndex()
         self.index = InstanceIndex()
         self._facts = RowFacts()
+        self._kept = Kept()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -219,7 +222,10 @@ class InstanceView(Projection):
         return self._facts.live_refs()
 
     def _order(self) -> Rows:
-        return self.index.order(self.samples.ranks())
+        ranks = self.samples.ranks()
+        return self._kept.get(
+            "order", (self.index.state, ranks), lambda: self.index.order(self.samples.ranks())
+        )
 
     def table_rows(self, origin: str | None = None, sample_id: SampleId | None = None) -> Rows:
         """The rows of ``index`` that `table` shows for the same arguments, in its order."""
@@ -254,10 +260,11 @@ class InstanceView(Projection):
 
     def counts(self) -> npt.NDArray[np.int64]:
         """The number of instances of each sample row ``[n]`` of ``samples``."""
-        counts: npt.NDArray[np.int64] = np.bincount(
-            self.index.sample_rows, minlength=len(self.samples)
+        return self._kept.get(
+            "counts",
+            (self.index.state, self.samples.state),
+            lambda: np.bincount(self.index.sample_rows, minlength=len(self.samples)),
         )
-        return counts
 
     def means(self) -> dict[str, InstanceMeans]:
         """Every signal's mean over each sample's instances that have a value.
@@ -266,17 +273,20 @@ class InstanceView(Projection):
         Values are added by annotation_id, so that the mean is the same however the log was folded.
         """
         order = self._order()
-        samples = self.index.sample_rows[order]
-        means = {}
-        for name, column in self._facts.signals.items():
-            values, present = (array[order] for array in column.arrays(len(self.index)))
-            rows = samples[present]
-            starts = np.flatnonzero(np.concatenate([rows[:1] >= 0, rows[1:] != rows[:-1]]))
-            counts = np.diff(starts, append=len(rows))
-            if not len(rows):
-                means[name] = InstanceMeans(rows, np.empty(0), counts)
-                continue
-            with np.errstate(invalid="ignore", over="ignore"):
-                sums = np.add.reduceat(values[present].astype(np.float64), starts)
-            means[name] = InstanceMeans(rows[starts], sums / counts, counts)
-        return means
+        return {
+            name: self._kept.get(
+                ("mean", name), (column.state, order), partial(self._means_of, column, order)
+            )
+            for name, column in self._facts.signals.items()
+        }
+
+    def _means_of(self, column: Column, order: Rows) -> InstanceMeans:
+        values, present = (array[order] for array in column.arrays(len(self.index)))
+        rows = self.index.sample_rows[order][present]
+        starts = np.flatnonzero(np.concatenate([rows[:1] >= 0, rows[1:] != rows[:-1]]))
+        counts = np.diff(starts, append=len(rows))
+        if not len(rows):
+            return InstanceMeans(rows, np.empty(0), counts)
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = np.add.reduceat(values[present].astype(np.float64), starts)
+        return InstanceMeans(rows[starts], sums / counts, counts)

@@ -29,9 +29,9 @@ from wl_plugins.decided import DECISIONS, decisions
 from wl_plugins.instance_view import InstanceView
 from wl_plugins.other_signals import OtherSignals
 from wl_plugins.row_facts import RowFacts
+from wl_plugins.sample_display import OWN, Displayed, shown_signal
 
 _PREFIX = re.compile("^(signals|groups|labels)/")
-_OWN = ("origin", "sample_id", "times_seen", "last_step", "instances", "discarded", "tags")
 
 
 @hookimpl
@@ -72,6 +72,7 @@ class SampleView(Projection):
         self._instances = CountColumn(-1)
         self._declared: dict[str, tuple[str, str, bool]] = {}
         self._kept = Kept()
+        self._displayed = Displayed()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -249,11 +250,11 @@ class SampleView(Projection):
             return None
         name = normalise_name(column)
         signal = self._facts.signals.get(name) or self._others.find(name)
-        if signal is not None and (name not in _OWN or name != column):
+        if signal is not None and (name not in OWN or name != column):
             return signal.cell(row)
         if name != column:
             return None
-        return self._own_cell(row, name) if name in _OWN else self._metadata_cell(row, name)
+        return self._own_cell(row, name) if name in OWN else self._metadata_cell(row, name)
 
     def _own_cell(self, row: int, name: str) -> Scalar:
         if name == "origin":
@@ -331,10 +332,10 @@ class SampleView(Projection):
         order, size = self.index.order(), len(self.index)
         signals = {*self.signals, *others}
         metadata = (
-            self._shown(f"metadata/{name}" if name in _OWN or name in signals else name, column)
+            self._shown(f"metadata/{name}" if name in OWN or name in signals else name, column)
             for name, column in self._metadata.items()
         )
-        taken = {*_OWN, *self._metadata, *signals}
+        taken = {*OWN, *self._metadata, *signals}
         chosen = self._facts.decided.choice_columns(taken, order, size)
         measured = self.as_declared(self._signal_columns(others, order, size))
         return Table((*self._own_columns(order), *chosen, *metadata, *measured))
@@ -342,8 +343,8 @@ class SampleView(Projection):
     def _signal_columns(
         self, others: Collection[str], order: Rows, size: int
     ) -> Iterator[TableColumn]:
-        yield from self._facts.signal_columns(_OWN, order, size)
-        for name, column in self._others.named({*_OWN, *self._facts.signals, *others}):
+        yield from self._facts.signal_columns(OWN, order, size)
+        for name, column in self._others.named({*OWN, *self._facts.signals, *others}):
             yield self._shown(name, column)
 
     def _shown(self, name: str, column: Column | CodedColumn | LabelColumn) -> TableColumn:
@@ -355,7 +356,7 @@ class SampleView(Projection):
 
     def shown_signals(self, others: Collection[str] = ()) -> set[str]:
         """The names of those columns of `table` that are signals'."""
-        taken = {*_OWN, *self._facts.signals, *others}
+        taken = {*OWN, *self._facts.signals, *others}
         own = {shown_signal(name) for name in self._facts.signals}
         return own | {name for name, _ in self._others.named(taken)}
 
@@ -370,10 +371,8 @@ class SampleView(Projection):
         return sorted(signals, key=rank)
 
     def display(self, instances: InstanceView) -> Table:
-        """The table as people see it, see `display_table`."""
-        from wl_plugins.sample_display import display_table  # it needs what is said here
-
-        return display_table(self, instances)
+        """The table as people see it, see `sample_display`."""
+        return self._displayed.table(self, instances)
 
     def metadata(self, origin: str, sample_id: SampleId) -> dict[str, Scalar]:
         """What the data set said of the sample, without empty cells."""
@@ -395,8 +394,3 @@ class SampleView(Projection):
             self._kept.get("discarded", made_of, lambda: decided.discarded_column(order, size)),
             self._kept.get("tags", made_of, lambda: decided.tags_column(order, size)),
         )
-
-
-def shown_signal(signal: str) -> str:
-    """The name of the column of a signal that has numbers."""
-    return f"signals/{signal}" if signal in _OWN else signal

@@ -10,7 +10,6 @@ import pytest
 from wl_core.partitions import fold_frames
 from wl_core.testing import FrameWriter, ProjectionConformance
 from wl_plugins.instance_view import InstanceView
-from wl_plugins.sample_display import display_table
 from wl_plugins.sample_view import SampleView
 
 
@@ -30,7 +29,8 @@ def displayed(fill: Callable[[FrameWriter], None]) -> list[dict[str, Any]]:
     fill(log)
     log.step()
     views = fold_frames(SampleView, log.frames), fold_frames(InstanceView, log.frames)
-    table = display_table(*views)
+    samples, instances = views
+    table = samples.display(instances)
     return [table.row(row) for row in range(len(table))]
 
 
@@ -211,9 +211,8 @@ def test_an_empty_cell_shows_the_mean_of_the_instances_and_says_so() -> None:
     log.values("bce", [1], [9.0])
     log.instance_values("bce", [1, 2], [0, 1, 1], [1, 1, 2], [1.0, 2.0, 4.0])
     log.step()
-    table = display_table(
-        fold_frames(SampleView, log.frames), fold_frames(InstanceView, log.frames)
-    )
+    samples = fold_frames(SampleView, log.frames)
+    table = samples.display(fold_frames(InstanceView, log.frames))
     bce = table.column("bce")
     assert [bce.cell(0), bce.cell(1)] == [9.0, 3.0]
     assert [bce.is_aggregated(0), bce.is_aggregated(1)] == [False, True]
@@ -244,7 +243,7 @@ def test_a_log_without_instances_is_displayed_as_it_is() -> None:
 
 
 def test_an_empty_log_makes_an_empty_table() -> None:
-    table = display_table(SampleView(), InstanceView())
+    table = SampleView().display(InstanceView())
     assert len(table) == 0
     assert table.names[:2] == ("origin", "sample_id")
 
