@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -19,7 +21,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from tui.config import Config
+from tui.config import Config, check_config
 from tui.follow import Advanced, Follower, FollowerDied, News, RunGone
 from tui.keys import key_rows, palette_of_keys
 from tui.memory import Memory, memory_file
@@ -47,6 +49,9 @@ class WlApp(App[None]):
         panes: the panes of the main screen, None: those that plugins provide.
         config: what the person has set.
         read_only: nothing may be said to the run.
+
+    Raises:
+        UsageError: the config names a theme or a key that there is not.
     """
 
     CSS_PATH: ClassVar[str | Path] = "wl.tcss"
@@ -55,6 +60,9 @@ class WlApp(App[None]):
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True, id="app.interrupt"),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+p", "command_palette", "Find a command", show=False, id="app.palette"),
+        Binding(
+            "ctrl+z", "suspend_process", "To the shell; fg returns", show=False, id="app.suspend"
+        ),
         Binding("L", "live", "Back to live", show=False, id="time.live"),
     ]
 
@@ -67,8 +75,11 @@ class WlApp(App[None]):
         read_only: bool = False,
     ) -> None:
         super().__init__()
+        for theme in THEMES:
+            self.register_theme(theme)
         self.path = path
         self.config = config or Config()
+        check_config(self.config, self.available_themes)
         self.read_only = read_only
         self.follower = self._new_follower()
         self.memory = Memory(memory_file(path))
@@ -76,6 +87,7 @@ class WlApp(App[None]):
         self.death: FollowerDied | None = None
         self._panes = panes
         self._plugin_failures: list[PluginFailure] = []
+        self.not_kept = ""  # why the layout could not be remembered
         self.pane_failures: dict[str, str] = {}  # tracebacks of panes that raised, by title
         self._reporting = ExitStack()
 
@@ -100,8 +112,7 @@ class WlApp(App[None]):
 
     async def on_mount(self) -> None:
         self._reporting.enter_context(load_plugins().reporting_to(self._plugin_failures.append))
-        for theme in THEMES:
-            self.register_theme(theme)
+        self._leave_whole()
         self.theme = self.config.theme
         self.set_keymap(self.config.keys)
         if self._panes is None:
@@ -114,10 +125,17 @@ class WlApp(App[None]):
         # Not before the screen is there: it must say so when the follower dies at once.
         self.call_after_refresh(self.follower.start)
 
+    def _leave_whole(self) -> None:
+        """Ended by another process or by a lost connection, the terminal is restored as well."""
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
+
     def on_unmount(self) -> None:
         self.follower.close()
         self._reporting.close()
-        self.memory.keep()
+        self._keep_memory()
 
     @work(exclusive=True, group="open run")
     async def open_run(self, path: Path) -> None:
@@ -136,7 +154,8 @@ class WlApp(App[None]):
         try:
             self.memory.keep()
         except WlError as error:
-            self.notify(str(error), severity="warning", markup=False)
+            # At the end there is no screen left to say it on: the command says it then.
+            self.not_kept = str(error)
 
     # The run
 

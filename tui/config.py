@@ -15,13 +15,14 @@ A TOML file, ``tui.toml`` in wl's configuration directory::
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from tui.keys import check_keymap
 from wl_core.errors import UsageError, nearest
 
 _SETTINGS: Mapping[str, type] = {"theme": str, "mouse": bool, "keys": dict}
@@ -61,13 +62,24 @@ def load_config(file: Path) -> Config:
     return Config(**settings)
 
 
+def check_config(config: Config, themes: Collection[str]) -> None:
+    """Raise UsageError when there is no such theme or key; it names the nearest."""
+    if config.theme not in themes:
+        raise UsageError(
+            f"there is no theme {config.theme!r}.{nearest(config.theme, themes)}"
+            f" There are {', '.join(sorted(themes))}."
+        )
+    if config.keys:  # looking for all keys imports all of the TUI
+        check_keymap(config.keys)
+
+
 def _check(file: Path, name: str, value: Any) -> None:
     wanted = _SETTINGS.get(name)
     if wanted is None:
         raise UsageError(f"{file}: there is no setting {name!r}.{nearest(name, _SETTINGS)}")
     if not isinstance(value, wanted):
         raise UsageError(f"{file}: {name} is {value!r}: expected a {wanted.__name__}")
-    if name == "keys":
+    if isinstance(value, dict):
         wrong = [key for key, keys in value.items() if not isinstance(keys, str)]
         if wrong:
             raise UsageError(f'{file}: the keys of {wrong[0]!r} are no text, such as "f5"')
