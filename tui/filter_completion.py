@@ -203,11 +203,7 @@ class Problem:
 
 
 def problem(line: str, table: Table) -> Problem | None:
-    """The first thing that is wrong with a filter of that table; nothing is wrong with none.
-
-    Raises:
-        UsageError: a saved filter is named, and their file cannot be read.
-    """
+    """The first thing that is wrong with a filter of that table; nothing is wrong with none."""
     if not line.strip():
         return None
     try:

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from wl_core.errors import FilterError, nearest
+from wl_core.errors import FilterError, UsageError, nearest
 
 TokenKind = Literal["number", "text", "column", "keyword", "symbol", "saved", "end"]
 Saved = Callable[[], Mapping[str, str]]
@@ -242,7 +242,7 @@ class Parser:
         return node
 
     def _named(self, token: Token) -> Node:
-        name, known = token.value, self._saved()
+        name, known = token.value, self._saved_filters(token)
         path = (*self._within, name)
         if name in self._within:
             message = f"a saved filter leads to itself: {' → '.join('@' + one for one in path)}"
@@ -259,6 +259,12 @@ class Parser:
             raise within(error, name, self.text, token.offset) from error
         self.columns += parser.columns
         return Named(name, known[name], token.offset, part)
+
+    def _saved_filters(self, token: Token) -> Mapping[str, str]:
+        try:
+            return self._saved()
+        except UsageError as error:
+            raise FilterError(str(error), self.text, token.offset) from error
 
     def _test(self) -> Node:
         if token := self._take("saved"):

@@ -64,7 +64,6 @@ class Filter:
 
         Raises:
             FilterError: it cannot be read; the error points at the first thing that is wrong.
-            UsageError: a saved filter is named, and their file cannot be read.
         """
         parser = Parser(text, saved_filters if saved is None else lambda: saved)
         root = parser.parse()
