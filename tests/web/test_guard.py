@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -135,6 +136,7 @@ async def test_every_answer_forbids_frames_foreign_content_and_keeping(server: S
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
+        assert "server" not in answer.headers
         assert "evil.example" not in answer.headers["content-security-policy"] + answer.body
 
 
@@ -183,6 +185,15 @@ async def test_a_tab_chooses_its_size_and_nothing_else_of_its_process(nuclei: Nu
             async for _ in tab:
                 pass
             assert tab.close_code == aiohttp.WSCloseCode.UNSUPPORTED_DATA
+
+
+def test_the_page_names_tests_that_are_there() -> None:
+    here = Path(__file__).parent
+    page = (here.parents[1] / "docs" / "howto" / "browser.md").read_text()
+    tests = "".join(path.read_text() for path in here.glob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) > 5
+    assert not {name for name in named if f"def {name}(" not in tests}
 
 
 def test_without_the_extra_it_is_named(nuclei: NucleiRun, monkeypatch: pytest.MonkeyPatch) -> None:
