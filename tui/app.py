@@ -185,6 +185,12 @@ class WlApp(App[None]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(key_rows(self.screen)))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is a way back to the present only from the past."""
+        if action == "live":
+            return self.news is not None and self.news.moment is not None
+        return super().check_action(action, parameters)
+
     def action_live(self) -> None:
         self.show_step(None)
 

@@ -117,7 +117,8 @@ def palette_of_keys(app: App[Any], screen: Screen[Any]) -> Iterator[PaletteComma
     told: set[tuple[int, str]] = set()
     for active in screen.active_bindings.values():
         node, binding, enabled, _ = active
-        if not (is_ours(active) and enabled) or (id(node), binding.action) in told:
+        hidden = not (is_ours(active) and enabled) or binding.action == "command_palette"
+        if hidden or (id(node), binding.action) in told:
             continue
         told.add((id(node), binding.action))
         where, keys = _place(node), app.get_key_display(binding)
