@@ -24,6 +24,7 @@ from wl_core.errors import WlError
 
 if TYPE_CHECKING:
     from tui.app import WlApp
+    from tui.neighbours import Neighbours
     from wl_core.run import Run
 
 Answer = TypeVar("Answer")
@@ -51,11 +52,12 @@ class Pane(Vertical):
             self.sample = sample
 
     class SampleOpened(Message):
-        """All that is known of that sample is wanted."""
+        """All that is known of that sample is wanted, and then of its ``neighbours``."""
 
-        def __init__(self, sample: SampleKey) -> None:
+        def __init__(self, sample: SampleKey, neighbours: Neighbours | None = None) -> None:
             super().__init__()
             self.sample = sample
+            self.neighbours = neighbours
 
     class InstanceChosen(Message):
         """An instance of the chosen sample is looked at (None: none is)."""

@@ -65,6 +65,12 @@ class SampleRows:
         number = int(self.ids[row])
         return SampleKey(self._index.origin(number), self._index.sample_id(number))
 
+    def row_of(self, sample: SampleKey) -> int | None:
+        """Where that sample stands, None when it is not in this table."""
+        number = self._index.find(*sample)
+        rows = np.flatnonzero(self.ids == number)
+        return int(rows[0]) if number >= 0 and len(rows) else None
+
 
 NO_ROWS = SampleRows(np.empty(0, np.intp), SampleIndex())
 
@@ -96,7 +102,7 @@ def column_order(table: Table, signals: Collection[str], lazy: Collection[str] =
             return 3, 0
         if column.name in lazy:
             return 1, 1  # behind the signals that it is about
-        return (1, -int(column.present.sum())) if column.name in signals else (2, 0)
+        return (1, -column.filled) if column.name in signals else (2, 0)
 
     return [column.name for column in sorted(table.columns, key=rank)]
 
@@ -108,4 +114,4 @@ def arranged(table: Table, names: Collection[str]) -> Table:
 
 def without_empty(table: Table, kept: Collection[str] = ()) -> Table:
     """The table without columns in which every cell is empty, save those ``kept``."""
-    return Table(tuple(c for c in table.columns if c.name in kept or c.present.any()))
+    return Table(tuple(c for c in table.columns if c.name in kept or c.filled))

@@ -1,126 +1,260 @@
-"""One sample, whole: its picture, everything known of it with trajectories, its instances."""
+"""One sample, whole: picture, metadata, trajectories, instances, and the events that made it.
+
+Where a terminal is large its parts stand side by side, on a small one they are pages. What is
+loaded is `sample_facts`' and `sample_events`' business, what comes next `neighbours`'.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Footer, Static
 
+from tui.actions import DecidingScreen
 from tui.follow import News
-from tui.panes.instances import ANNOTATION_ID, load_instances
-from tui.sample_table import SampleKey, arranged, column_order, find_row
-from tui.scene import Scene, load_scene
-from tui.screens.base import RunScreen
-from tui.widgets.cells import format_cell
+from tui.neighbours import Neighbours
+from tui.sample_commands import (
+    decisions_command,
+    instances_command,
+    row_command,
+    trajectory_command,
+)
+from tui.sample_events import EventSearch, read_event
+from tui.sample_facts import Detail, facts_table, load_detail, standing
+from tui.sample_table import RowKey, SampleKey
+from tui.scene import ANNOTATION_ID
+from tui.screens.event import EventScreen
 from tui.widgets.image import OverlayImage
-from tui.widgets.sparkline import sparkline
+from tui.widgets.plot import CurvePlot
 from tui.widgets.status_line import StatusLine
 from tui.widgets.table import VirtualTable
 from wl_core.errors import WlError
-from wl_core.table import Table, TableColumn
+from wl_core.series import Series
 
-if TYPE_CHECKING:
-    from tui.app import WlApp
-    from wl_core.run import Run
-
-RELOAD = 1.0
-# So long, in seconds, the screen waits for trajectories; of a long log they come later.
-PATIENCE = 0.3
-SPARK_WIDTH = 24
+RELOAD = 1.0  # seconds between looks at a sample of a run that goes on
+SOON = 0.05  # seconds until the next bite of what is still being read
+WIDE, TALL = 120, 30  # cells from which all parts are in sight
+PARTS = {"picture": "Picture", "facts": "Values", "instances": "Instances", "events": "Events"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Detail:
-    """What the screen shows of one sample at one moment."""
+class DetailScreen(DecidingScreen):
+    """Everything about one sample; Escape goes back.
 
-    scene: Scene
-    facts: Table
-    instances: Table
-
-
-def load_detail(run: Run, sample: SampleKey, before: Scene | None) -> Detail:
-    """Read all that is known of a sample; runs in the follower's thread."""
-    return Detail(
-        load_scene(run, sample, before),
-        load_facts(run, sample),
-        load_instances(run, sample, lazy=True),
-    )
-
-
-def load_facts(run: Run, sample: SampleKey) -> Table:
-    """One row for each filled cell of the sample's row: name, value, trajectory."""
-    row, signals = find_row(run, sample), frozenset(run.view("samples").signals)
-    table = run.samples()
-    table = arranged(table, column_order(table, signals))
-    ready = run.prepare("history", budget_seconds=PATIENCE)
-    facts = []
-    for column in table:
-        if not ready and not column.is_ready:
-            continue
-        text = "" if row is None else format_cell(column, row)
-        if text:
-            trajectory = "" if ready or column.name not in signals else "…"
-            if ready and column.name in signals:
-                _, values = run.signal_history(column.name, *sample)
-                trajectory = sparkline(values, SPARK_WIDTH)
-            facts.append((column.name, text, trajectory))
-    return Table(tuple(_text_column(n, [f[i] for f in facts]) for i, n in enumerate(_FACTS)))
-
-
-_FACTS = ("name", "value", "over its steps")
-
-
-def _text_column(name: str, cells: list[str]) -> TableColumn:
-    return TableColumn(
-        name, "text", np.arange(len(cells), dtype=np.int32), np.ones(len(cells), np.bool_), cells
-    )
-
-
-class DetailScreen(RunScreen):
-    """Everything about one sample; Escape goes back."""
+    Args:
+        sample: the first one that is shown.
+        news: the run as it is shown now.
+        neighbours: what comes before and after a sample; None: nothing does.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,backspace", "app.pop_screen", "Back", key_display="esc"),
-        Binding("tab", "app.focus_next", "Next part", show=False),
-        Binding("q", "app.quit", "Quit"),
+        Binding("escape,backspace", "back", "Back", key_display="esc", id="sample.back"),
+        Binding("tab", "next_part(1)", "Next part", id="sample.next_part"),
+        Binding("shift+tab", "next_part(-1)", "Part before", show=False, id="sample.part_before"),
+        Binding("right_square_bracket,J", "step(1)", "Next", key_display="]", id="sample.next"),
+        Binding("left_square_bracket,K", "step(-1)", "Before", key_display="[", id="sample.before"),
+        Binding("q", "app.quit", "Quit", show=False, id="sample.quit"),
     ]
 
-    def __init__(self, sample: SampleKey, news: News | None) -> None:
+    def __init__(
+        self, sample: SampleKey, news: News | None, neighbours: Neighbours | None = None
+    ) -> None:
         super().__init__()
-        self._sample = sample
+        self.sample = sample
         self._news = news
-        self._scene: Scene | None = None
+        self._neighbours = neighbours
+        self._detail: Detail | None = None
+        self._search = EventSearch(sample)
+        self._signal: str | None = None
+        self._fact_names: list[str] = []
         self._loaded_at = 0.0
+        self._read_at = 0
 
     def compose(self) -> ComposeResult:
-        yield StatusLine(str(self._sample))
-        with Horizontal(id="detail"):
-            with Vertical(id="detail-left"):
-                yield OverlayImage(widget_id="detail-image")
-            with Vertical(id="detail-right"):
-                yield Static(" Sample", classes="pane--title", markup=False)
+        yield StatusLine(self.wl_app.path.name, read_only=self.wl_app.read_only)
+        yield Static(id="sample-heading", markup=False)
+        yield Static(id="sample-standing", markup=False)
+        with Container(id="sample"):
+            with Vertical(id="part-picture", classes="part"):
+                yield Static(classes="pane--title", markup=False)
+                yield OverlayImage(widget_id="picture")
+            with Vertical(id="part-facts", classes="part"):
+                yield Static(classes="pane--title", markup=False)
                 yield VirtualTable(fixed=1, widget_id="facts")
-                yield Static(" Instances", classes="pane--title", markup=False)
-                yield VirtualTable(fixed=1, widget_id="detail-instances")
+                yield CurvePlot(widget_id="trajectory")
+            with Vertical(id="part-instances", classes="part"):
+                yield Static(classes="pane--title", markup=False)
+                yield VirtualTable(fixed=1, widget_id="instances")
+            with Vertical(id="part-events", classes="part"):
+                yield Static(classes="pane--title", markup=False)
+                yield VirtualTable(fixed=1, opens=True, widget_id="events")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         if self._news is not None:
             self.query_one(StatusLine).show_news(self._news)
-        self.query_one("#detail-instances", VirtualTable).focus()
+        self.image.focus()
+        self._show_sample()
+
+    @property
+    def image(self) -> OverlayImage:
+        return self.query_one("#picture", OverlayImage)
+
+    @property
+    def facts(self) -> VirtualTable:
+        return self.query_one("#facts", VirtualTable)
+
+    @property
+    def plot(self) -> CurvePlot:
+        return self.query_one("#trajectory", CurvePlot)
+
+    @property
+    def instances(self) -> VirtualTable:
+        return self.query_one("#instances", VirtualTable)
+
+    @property
+    def events(self) -> VirtualTable:
+        return self.query_one("#events", VirtualTable)
+
+    # Parts
+
+    @property
+    def _stops(self) -> list[Widget]:
+        """What the keys can go to, in order."""
+        return [self.image, self.facts, self.plot, self.instances, self.events]
+
+    @property
+    def part(self) -> str:
+        """The part that the keys go to, one of `PARTS`."""
+        for name in PARTS:
+            if self.query_one(f"#part-{name}").has_focus_within:
+                return name
+        return "picture"
+
+    def action_next_part(self, by: int) -> None:
+        stops = self._stops
+        at = stops.index(self.focused) if self.focused in stops else -by
+        widget = stops[(at + by) % len(stops)]
+        for name in PARTS:  # in sight first: what is hidden cannot take the focus
+            part = self.query_one(f"#part-{name}")
+            part.set_class(widget in part.children, "-active")
+        widget.focus()
+
+    def on_descendant_focus(self) -> None:
+        self._arrange()
+
+    def on_resize(self) -> None:
+        self._arrange()
+
+    def _arrange(self) -> None:
+        small = self.size.width < WIDE or self.size.height < TALL
+        self.set_class(small, "-single")
+        active = self.part
+        for name, title in PARTS.items():
+            part, is_active = self.query_one(f"#part-{name}"), name == active
+            part.set_class(is_active, "-active")
+            part.query_one(".pane--title", Static).update(
+                self._title(name, title, is_active, small)
+            )
+
+    def _title(self, name: str, title: str, is_active: bool, small: bool) -> Content:
+        """Its name and what is to be said of it; on a small terminal the other parts' as well."""
+        marked = Content.styled(f"{'▸' if is_active else ' '}{title} ", "bold")
+        others = [other for key, other in PARTS.items() if key != name] if small else []
+        said = f" {self._said_of(name)}" if self._said_of(name) else ""
+        return Content.assemble(
+            marked, said, ("  tab: " + " · ".join(others), "dim") if others else ""
+        )
+
+    def _said_of(self, name: str) -> str:
+        if name == "instances":
+            return f"{len(self.instances.table)}"
+        if name == "events":
+            return self._events_said()
+        if name == "facts" and self._detail is not None and not self._detail.complete:
+            return "reading trajectories …"
+        return ""
+
+    def _events_said(self) -> str:
+        search, said = self._search, [f"{len(self._search.found):,}"]
+        if search.share < 1:
+            said.append(f"{search.share:.0%} of the log looked at")
+            if not search.is_hungry:
+                said.append("G: more")
+        if search.damaged:
+            said.append(f"{search.damaged} damaged frames left out")
+        return ", ".join(said)
+
+    # Samples
+
+    def action_back(self) -> None:
+        if self._neighbours is not None:
+            self._neighbours.stand_on(self.sample)
+        self.app.pop_screen()
+
+    def action_step(self, by: int) -> None:
+        """To the next sample in the table's order, or the one before."""
+        found = None if self._neighbours is None else self._neighbours.step(self.sample, by)
+        if found is None:
+            self.notify(f"there is no sample {'after' if by > 0 else 'before'} this one")
+            return
+        self.sample = found
+        self._show_sample()
+
+    def _show_sample(self) -> None:
+        self._detail, self._search = None, EventSearch(self.sample)
+        self.image.choose(None)
+        self._show_facts()
         self._load()
+        self._read_events()
+
+    def _say_which(self) -> None:
+        place = None if self._neighbours is None else self._neighbours.place(self.sample)
+        said = [f" {self.sample}"]
+        if place is not None:
+            said.append(f"sample {place[0]:,} of {place[1]:,} in the table's order")
+        if self._news is not None and self._news.moment is not None:
+            said.append(f"as it was at step {self._news.moment:,}")
+        self.query_one("#sample-heading", Static).update(" · ".join(said))
+
+    def chosen_rows(self) -> Sequence[RowKey]:
+        """The instance under the cursor where instances are looked at, else the sample."""
+        inner = self.annotation_id if self.part == "instances" else None
+        return (RowKey(*self.sample, inner),)
+
+    def command(self, run: str) -> str:
+        """The command that prints what the part in use shows."""
+        moment = None if self._news is None else self._news.moment
+        if self.part in ("instances", "picture"):
+            return instances_command(run, self.sample, moment)
+        if self.part == "events":
+            return decisions_command(run, self.sample, moment)
+        if self.focused is self.plot and self._signal is not None:
+            return trajectory_command(run, self.sample, self._signal, moment)
+        return row_command(run, self.sample, moment)
+
+    # News
 
     def run_changed(self, news: News) -> None:
+        moved = self._news is None or self._news.moment != news.moment
+        self._news = news
         self.query_one(StatusLine).show_news(news)
-        if time.monotonic() - self._loaded_at >= RELOAD:
+        if moved:
+            self._search = EventSearch(self.sample)
+        if moved or time.monotonic() - self._loaded_at >= RELOAD:
             self._load()
+            self._read_events()
+        self._show_facts()
 
     def trouble(self, text: str) -> None:
         self.query_one(StatusLine).show_trouble(text)
@@ -128,30 +262,153 @@ class DetailScreen(RunScreen):
     @work(exclusive=True, group="detail")
     async def _load(self) -> None:
         self._loaded_at = time.monotonic()
-        sample, before = self._sample, self._scene
-        app = cast("WlApp", self.app)
+        sample, chosen = self.sample, self.annotation_id
+        before = None if self._detail is None else self._detail.scene
         try:
-            detail = await app.ask(lambda run: load_detail(run, sample, before))
+            detail = await self.wl_app.ask(lambda run: load_detail(run, sample, chosen, before))
         except (WlError, OSError) as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        self._scene = detail.scene
-        self.query_one("#facts", VirtualTable).set_table(detail.facts)
-        self.query_one("#detail-instances", VirtualTable).set_table(detail.instances)
-        self._draw()
-
-    @on(VirtualTable.Highlighted, "#detail-instances")
-    def _draw(self) -> None:
-        if self._scene is None:
+        if sample != self.sample:
             return
-        image = self.query_one("#detail-image", OverlayImage)
-        image.choose(self._annotation_id())
-        self._scene.show_in(image)
+        self._detail = detail
+        self._show_detail(detail)
+        if not detail.complete:
+            self.set_timer(SOON, self._load)
 
-    def _annotation_id(self) -> int | None:
-        table = self.query_one("#detail-instances", VirtualTable)
-        row = table.cursor_row
-        if row is None:
+    def _show_detail(self, detail: Detail) -> None:
+        step = 0 if self._news is None else self._news.step
+        table = detail.instances
+        ids = table.column(ANNOTATION_ID).values
+        if self.instances.table.names and self._shown_sample == self.sample:
+            self.instances.set_table(table, ids, step)
+        else:
+            self._shown_sample = self.sample
+            self.instances.show_other(table, ids, step)
+        detail.scene.show_in(self.image)
+        self._show_facts()
+        self._arrange()
+
+    _shown_sample: SampleKey | None = None
+
+    def _show_facts(self) -> None:
+        self._say_which()
+        if self._news is None:
+            return
+        detail = self._detail
+        said = standing(self._news, self.sample, detail)
+        line = self.query_one("#sample-standing", Static)
+        line.display = bool(said)
+        line.update(f" {said}")
+        trajectories = {} if detail is None else detail.trajectories
+        complete = detail is not None and detail.complete
+        table = facts_table(self._news, self.sample, trajectories, complete=complete)
+        self.facts.set_table(table, self._fact_ids(table.column("name").categories), 0)
+        self._show_trajectory()
+
+    def _fact_ids(self, names: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Numbers by which the cursor stays on a name while others come and go."""
+        self._fact_names += [name for name in names if name not in self._fact_names]
+        return np.array([self._fact_names.index(name) for name in names], np.intp)
+
+    # Trajectories
+
+    @on(VirtualTable.Highlighted, "#facts")
+    def _fact_chosen(self, event: VirtualTable.Highlighted) -> None:
+        event.stop()
+        row = self.facts.cursor_row
+        if row is not None:
+            self._signal = str(self.facts.table.column("name").cell(row))
+        self._show_trajectory()
+
+    def _show_trajectory(self) -> None:
+        """The chosen signal of the sample, and that of the chosen instance beside it."""
+        detail, name = self._detail, self._signal
+        lines = []
+        if detail is not None and name is not None:
+            own, inner = detail.trajectories.get(name), detail.of_instance.get(name)
+            if own is not None:
+                lines.append(Series(name, own.steps, own.values))
+            if inner is not None:
+                lines.append(Series(f"of instance {self.annotation_id}", inner.steps, inner.values))
+        moment = None if self._news is None else self._news.moment
+        self.plot.set_series(lines, moment=moment)
+        self.plot.display = bool(lines) or self.plot.has_focus
+
+    # Instances
+
+    @property
+    def annotation_id(self) -> int | None:
+        """The instance under the cursor."""
+        row = self.instances.cursor_row
+        if row is None or self._shown_sample != self.sample:
             return None
-        value = table.table.column(ANNOTATION_ID).cell(row)
+        value = self.instances.table.column(ANNOTATION_ID).cell(row)
         return value if isinstance(value, int) else None
+
+    @on(VirtualTable.Highlighted, "#instances")
+    def _instance_highlighted(self, event: VirtualTable.Highlighted) -> None:
+        """Pointed out in the image once somebody looks at instances."""
+        event.stop()
+        if self.part == "instances" and self.annotation_id != self.image.chosen:
+            self.image.choose(self.annotation_id)
+        self._load()  # its trajectories
+
+    @on(OverlayImage.InstanceChosen)
+    def _instance_stepped_to(self, event: OverlayImage.InstanceChosen) -> None:
+        event.stop()
+        table = self.instances
+        rows = np.flatnonzero(table.table.column(ANNOTATION_ID).values == event.annotation_id)
+        place = table.order.place_of(int(rows[0])) if len(rows) else None
+        if place is not None:
+            table.action_move(place - table.cursor)
+
+    # Events
+
+    @work(exclusive=True, group="events")
+    async def _read_events(self) -> None:
+        """A bite after the other, as long as there is something new or more is wanted."""
+        search, more = self._search, True
+        while more:
+            bite = partial(search.bite, decided=_positions(self._detail))
+            try:
+                more = await self.wl_app.ask(bite)
+            except (WlError, OSError):
+                return  # said by `_load`, which asks at the same time
+            if search is not self._search:
+                return
+            self._show_events()
+
+    def _show_events(self) -> None:
+        table, positions = self._search.table()
+        self.events.set_table(table, positions, 0)
+        self._arrange()
+
+    @on(VirtualTable.Highlighted, "#events")
+    def _event_highlighted(self, event: VirtualTable.Highlighted) -> None:
+        """At the last of those that were found, more are looked for."""
+        event.stop()
+        found = len(self._search.found)
+        if found and self.events.cursor == found - 1 and not self._search.is_hungry:
+            self._search.want_more()
+            self._read_events()
+
+    @on(VirtualTable.Chosen, "#events")
+    @work(group="event")
+    async def _event_opened(self, message: VirtualTable.Chosen) -> None:
+        position = int(self.events.ids[message.row])
+        event = await self.wl_app.ask(lambda run: read_event(run, position))
+        if event is None:
+            self.notify(f"the event at position {position} cannot be read: `wl verify`")
+        else:
+            self.app.push_screen(EventScreen(event))
+
+    @on(VirtualTable.Ordered)
+    def _ordered(self, event: VirtualTable.Ordered) -> None:
+        event.stop()
+
+
+def _positions(detail: Detail | None) -> frozenset[int]:
+    """Of all events that decided something on the sample."""
+    decisions = () if detail is None else detail.decisions
+    return frozenset(position for one in decisions for position in one.positions)

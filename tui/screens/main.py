@@ -157,7 +157,7 @@ class MainScreen(DecidingScreen):
 
     @on(Pane.SampleOpened)
     def _sample_opened(self, event: Pane.SampleOpened) -> None:
-        self.app.push_screen(DetailScreen(event.sample, self._news))
+        self.app.push_screen(DetailScreen(event.sample, self._news, event.neighbours))
 
     @on(Pane.FilterWanted)
     def _filter_wanted(self, event: Pane.FilterWanted) -> None:

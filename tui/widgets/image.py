@@ -119,7 +119,7 @@ class OverlayImage(Drawing):
         self.strength = 0.5
         self.alone = False
         self.errors = False
-        self.mode: Mode = "quadrant"
+        self.wanted_mode: Mode | None = None
         self.view = Viewport()
         self.message = ""
         self._laid: tuple[Overlay, ...] = ()
@@ -199,7 +199,7 @@ class OverlayImage(Drawing):
         self._redraw()
 
     def action_next_mode(self) -> None:
-        self.mode = _NEXT_MODE[self.mode]
+        self.wanted_mode = _NEXT_MODE[self.mode]
         self._redraw()
 
     def action_toggle_errors(self) -> None:
@@ -302,14 +302,17 @@ class OverlayImage(Drawing):
         return [Strip([*margin, *strip]) for strip in strips]
 
     @property
-    def _lettered(self) -> bool:
-        """Whether overlays are letters: 16 colours are too few for an image, and for its masks."""
+    def mode(self) -> Mode:
+        """How pixels are drawn: as somebody wished, else as the terminal's colours allow."""
+        if self.app.no_color:
+            return "characters"
+        # 16 colours are too few for an image and for telling its masks apart.
         few = self.app.console.color_system in (None, "standard", "windows")
-        return self.mode == "characters" or self.app.no_color or few
+        return self.wanted_mode or ("characters" if few else "quadrant")
 
     def _strips(self, rgb: Pixels, window: Window) -> list[Strip]:
         columns, rows, part = window.columns, window.rows, window.cut(rgb)
-        if self._lettered:
+        if self.mode == "characters":
             overlays = self._cut_overlays(window, columns, rows)
             return character_strips(part, overlays, columns, rows, self.rich_style, fill=self.fill)
         across = columns if self.mode == "half" else columns * 2
