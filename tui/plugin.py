@@ -96,5 +96,6 @@ def wl_tui_panes() -> Sequence[type[Pane]]:
     from tui.panes.instances import InstancesPane
     from tui.panes.picture import PicturePane
     from tui.panes.samples import SamplesPane
+    from tui.panes.slices import SlicesPane
 
-    return [SamplesPane, InstancesPane, PicturePane, CurvesPane, EventsPane]
+    return [SamplesPane, InstancesPane, PicturePane, CurvesPane, EventsPane, SlicesPane]

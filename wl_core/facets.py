@@ -75,6 +75,15 @@ def cut(table: Table, facet: str) -> Grouping:
     return _of_numbers(column, facet, bins, edges)
 
 
+def column_of(table: Table, facet: str) -> TableColumn:
+    """The column that a facet cuts.
+
+    Raises:
+        UnknownNameError: the table has none of that name; the nearest is named.
+    """
+    return _read(table, facet)[0]
+
+
 def _read(table: Table, facet: str) -> tuple[TableColumn, str | None, str | None]:
     """The column that a facet names, and how it is to be cut as far as the facet says."""
     match = None if facet in table.names else _SPECIFICATION.fullmatch(facet)
