@@ -94,7 +94,7 @@ class DetailScreen(DecidingScreen):
                 yield CurvePlot(widget_id="trajectory")
             with Vertical(id="part-instances", classes="part"):
                 yield Static(classes="pane--title", markup=False)
-                yield VirtualTable(fixed=1, widget_id="instances")
+                yield VirtualTable(fixed=1, opens=True, widget_id="instances")
             with Vertical(id="part-events", classes="part"):
                 yield Static(classes="pane--title", markup=False)
                 yield VirtualTable(fixed=1, opens=True, widget_id="events")
@@ -142,9 +142,11 @@ class DetailScreen(DecidingScreen):
         return "picture"
 
     def action_next_part(self, by: int) -> None:
-        stops = self._stops
+        stops = [stop for stop in self._stops if stop is not self.plot or self.plot.display]
         at = stops.index(self.focused) if self.focused in stops else -by
-        widget = stops[(at + by) % len(stops)]
+        self._go_to(stops[(at + by) % len(stops)])
+
+    def _go_to(self, widget: Widget) -> None:
         for name in PARTS:  # in sight first: what is hidden cannot take the focus
             part = self.query_one(f"#part-{name}")
             part.set_class(widget in part.children, "-active")
@@ -152,6 +154,9 @@ class DetailScreen(DecidingScreen):
 
     def on_descendant_focus(self) -> None:
         self._arrange()
+        self.refresh_bindings()
+        if self.part == "instances":
+            self._point_out()
 
     def on_resize(self) -> None:
         self._arrange()
@@ -350,9 +355,20 @@ class DetailScreen(DecidingScreen):
     def _instance_highlighted(self, event: VirtualTable.Highlighted) -> None:
         """Pointed out in the image once somebody looks at instances."""
         event.stop()
-        if self.part == "instances" and self.annotation_id != self.image.chosen:
-            self.image.choose(self.annotation_id)
+        if self.part == "instances":
+            self._point_out()
         self._load()  # its trajectories
+
+    def _point_out(self) -> None:
+        if self.annotation_id != self.image.chosen:
+            self.image.choose(self.annotation_id)
+
+    @on(VirtualTable.Chosen, "#instances")
+    def _instance_opened(self, event: VirtualTable.Chosen) -> None:
+        """To where it is in the picture."""
+        event.stop()
+        self._point_out()
+        self._go_to(self.image)
 
     @on(OverlayImage.InstanceChosen)
     def _instance_stepped_to(self, event: OverlayImage.InstanceChosen) -> None:
