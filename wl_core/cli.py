@@ -103,30 +103,25 @@ def runs(root: Path, as_json: bool) -> None:
     """
     from wl_core.cli_output import for_a_person, local_time, print_rows
     from wl_core.directory import list_runs
+    from wl_core.run_facts import run_facts
 
-    names = ("name", "state", "step", "events", "since", "path", "detail")
-    rows = [_run_row(path) for path in list_runs(root)]
-    if for_a_person() and not as_json:
-        if not rows:
-            raise click.ClickException(f"there are no runs under {root}: try `wl demo`")
-        rows = [(*row[:4], row[4] and local_time(row[4]), *row[5:]) for row in rows]
+    found = [run_facts(path) for path in list_runs(root)]
+    person = for_a_person() and not as_json
+    if person and not found:
+        raise click.ClickException(f"there are no runs under {root}: try `wl demo`")
+
+    def time(seconds: float | None) -> Any:
+        return local_time(seconds) if person and seconds else seconds
+
+    names = ("name", "state", "step", "events", "since", "path", "detail", "began", "bytes")
+    rows = [
+        (
+            one.name, one.state, one.step, one.events, time(one.since), str(one.path), one.detail,
+            time(one.began), one.bytes,
+        )
+        for one in found
+    ]  # fmt: skip
     print_rows(names, rows, as_json=as_json)
-
-
-def _run_row(path: Path) -> tuple[Any, ...]:
-    """One line of ``wl runs``; a run that cannot be read says why, and the others are listed."""
-    from wl_core.run import open_run
-
-    try:
-        run = open_run(path)
-    except WlError as error:
-        return (path.name, "unreadable", None, None, None, str(path), str(error))
-    try:
-        status = run.status()
-        events = run.log.next_position
-    finally:
-        run.close()
-    return (path.name, status.state, status.step, events, status.since, str(path), status.detail)
 
 
 @group.command()
