@@ -1,40 +1,53 @@
 """Screens on which things are decided: the keys for it, and how an outcome is said.
 
 What is decided upon is what the screen's `chosen_rows` are; how it is said to the run is
-`commands`'.
+`commands`'. Nothing asks whether one is sure: whatever is decided here can be undone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from tui import commands
+from tui.commands import Told
+from tui.follow import News
 from tui.sample_table import RowKey
+from tui.screens.ask import AskScreen
 from tui.screens.base import RunScreen
-from tui.screens.pick import AskScreen
+from tui.screens.tag import TagScreen, tags_of
+from wl_core.codec import Event
 from wl_core.errors import WlError
 
 if TYPE_CHECKING:
-    from tui.app import WlApp
     from wl_core.run import Run
 
-_ON_ROWS = frozenset({"discard", "tag"})
+_ON_ROWS = frozenset({"discard", "discard_why", "tag"})
 
 
 class DecidingScreen(RunScreen):
     """A screen whose rows can be tagged and discarded."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # It has priority because what is typed ahead of the line that it opens must end there: as
-        # keys of a table it would sort and discard.
+        # They have priority because what is typed ahead of the line that they open must end there:
+        # as keys of a table it would sort and discard.
         Binding("t", "tag", "Tag", priority=True, id="rows.tag"),
+        Binding(
+            "D", "discard_why", "Discard, with a reason", show=False, priority=True,
+            id="rows.discard_why",
+        ),
         Binding("d", "discard", "Discard", id="rows.discard"),
-    ]
+        Binding("u", "undo", "Undo", show=False, id="rows.undo"),
+        Binding("ctrl+r", "redo", "Redo", show=False, id="rows.redo"),
+    ]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: dict[int, str] = {}  # what the training has not answered yet, by position
 
     def chosen_rows(self) -> Sequence[RowKey]:
         """What a decision is about now."""
@@ -43,30 +56,83 @@ class DecidingScreen(RunScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Samples are decided upon where they can be seen, and never while a line is written."""
         if action in _ON_ROWS:
-            return not isinstance(self.focused, Input) and bool(self.chosen_rows())
+            return not isinstance(self.focused, Input) and len(self.chosen_rows()) > 0
         return super().check_action(action, parameters)
 
+    # Saying it to the run, and what comes of it
+
     @work(group="decide")
-    async def decide(self, job: Callable[[Run], str]) -> None:
+    async def decide(self, job: Callable[[Run], Told | str]) -> None:
         """Has ``job`` say something to the run, and shows what it returns or why it could not."""
         try:
-            said = await cast("WlApp", self.app).tell(job)
+            told = await self.wl_app.tell(job)
         except (WlError, OSError) as error:
             self.notify(str(error), severity="error", markup=False)
+            return
+        said = told if isinstance(told, str) else self._said(told)
+        self.notify(said, markup=False)
+
+    def _said(self, told: Told) -> str:
+        """The outcome in words, and what is to be expected of it."""
+        moment = None if self.wl_app.news is None else self.wl_app.news.moment
+        now = "" if moment is None else f" (as of now, not of step {moment}: L shows it)"
+        if told.is_heard is None or told.position < 0:
+            return told.said + now
+        if told.is_heard:
+            self._asked[told.position] = told.said
+            return f"{told.said}{now}\nthe training obeys at its next step"
+        return f"{told.said}{now}\nno training is running: it holds for the next"
+
+    def run_changed(self, news: News) -> None:
+        for event in news.events:
+            if self._asked and event.kind == "obeyed":
+                self._answered(event)
+
+    def _answered(self, event: Event) -> None:
+        asked = self._asked.pop(event.data["request"], None)
+        refused = event.data["refused"]
+        if asked is None:
+            return
+        if refused:
+            self.notify(f"{asked}: refused, {refused}", severity="warning", markup=False)
         else:
-            self.notify(said, markup=False)
+            self.notify(f"{asked}: obeyed at step {event.step}", markup=False)
+
+    # Keys
 
     def action_discard(self) -> None:
         rows = self.chosen_rows()
         self.decide(lambda run: commands.switch_discarded(run, rows))
 
-    def action_tag(self) -> None:
+    def action_discard_why(self) -> None:
         rows = self.chosen_rows()
-        what = commands.named(rows)
+
+        def take(why: str | None) -> None:
+            if why is not None:
+                self.decide(lambda run: commands.set_discarded(run, rows, True, why))
+
+        heading = f"Discard {commands.named(rows)}"
+        self.app.push_screen(AskScreen(heading, "why? it is kept with the decision"), take)
+
+    @work(group="ask tag")
+    async def action_tag(self) -> None:
+        rows = self.chosen_rows()
+        news = self.wl_app.news
+        screen = TagScreen(commands.named(rows), tags_of(*([news.samples] if news else [])))
 
         def take(text: str | None) -> None:
             if text is not None:
                 add, tag = not text.startswith("-"), text.removeprefix("-").strip()
                 self.decide(lambda run: commands.set_tag(run, rows, tag, add=add))
 
-        self.app.push_screen(AskScreen(f"Tag {what}", "a tag; -tag takes it off"), take)
+        self.app.push_screen(screen, take)
+        try:  # the dialog is open meanwhile: it takes what is typed
+            screen.set_categories(await self.wl_app.ask(commands.categories))
+        except (WlError, OSError) as error:
+            self.notify(str(error), severity="error", markup=False)
+
+    def action_undo(self) -> None:
+        self.decide(commands.undo)
+
+    def action_redo(self) -> None:
+        self.decide(commands.redo)

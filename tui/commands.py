@@ -8,17 +8,30 @@ its next guard.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui.sample_table import RowKey
 from wl_core import ask
-from wl_core.decide import Chosen, Decider, by_origin
+from wl_core.decide import Chosen, Decider, Turned, by_origin
 from wl_core.errors import RunNotFoundError
+from wl_core.status import ALIVE
 
 if TYPE_CHECKING:
     from wl_core.run import Run
 
 WHO = "tui"
+
+
+class Told(NamedTuple):
+    """What was said to the run: in words, and the position of the event.
+
+    ``is_heard``: a training lives that will answer at its next guard; None: there is nothing that
+    it would do about it.
+    """
+
+    said: str
+    position: int
+    is_heard: bool | None = None
 
 
 def named(rows: Sequence[RowKey]) -> str:
@@ -40,25 +53,26 @@ def _still_there(run: Run) -> Run:
     return run
 
 
-def request_pause(run: Run) -> str:
+def request_pause(run: Run) -> Told:
     """Ask the training to wait at its next guard."""
-    ask.pause(_still_there(run), WHO)
-    return "asked the training to pause"
+    return _asked(run, "asked the training to pause", ask.pause(_still_there(run), WHO))
 
 
-def request_resume(run: Run) -> str:
+def request_resume(run: Run) -> Told:
     """Ask a waiting training to go on."""
-    ask.resume(_still_there(run), WHO)
-    return "asked the training to go on"
+    return _asked(run, "asked the training to go on", ask.resume(_still_there(run), WHO))
 
 
-def switch_discarded(run: Run, rows: Sequence[RowKey]) -> str:
+def switch_discarded(run: Run, rows: Sequence[RowKey]) -> Told:
     """Discard these rows, or restore them when all of them are discarded."""
-    decider = _decider(run)
-    run.refresh()
-    discard = not all(_is_discarded(run, row) for row in rows)
-    decider.discard(_chosen(rows), discard)
-    return f"{'discarded' if discard else 'restored'} {named(rows)}"
+    _still_there(run).refresh()
+    return set_discarded(run, rows, not all(_is_discarded(run, row) for row in rows))
+
+
+def set_discarded(run: Run, rows: Sequence[RowKey], discarded: bool, why: str = "") -> Told:
+    """Discard these rows or restore them, for a reason that is kept."""
+    position = _decider(run).discard(_chosen(rows), discarded, why)
+    return _asked(run, f"{'discarded' if discarded else 'restored'} {named(rows)}", position)
 
 
 def _is_discarded(run: Run, row: RowKey) -> bool:
@@ -67,15 +81,43 @@ def _is_discarded(run: Run, row: RowKey) -> bool:
     return bool(run.view("instances").is_discarded(*row))
 
 
-def set_tag(run: Run, rows: Sequence[RowKey], tag: str, *, add: bool) -> str:
+def set_tag(run: Run, rows: Sequence[RowKey], tag: str, *, add: bool) -> Told:
     """Put a tag on, or take it off; NAME=VALUE is for a registered categorical one."""
     decider, chosen = _decider(run), _chosen(rows)
     name, is_value, value = tag.partition("=")
     if is_value and name in decider.registered():
-        decider.categorise(chosen, name, (add and value) or None)
+        position = decider.categorise(chosen, name, (add and value) or None)
     else:
-        decider.tag(chosen, tag, "add" if add else "remove")
-    return f"{'tagged' if add else 'untagged'} {named(rows)}: {tag}"
+        position = decider.tag(chosen, tag, "add" if add else "remove")
+    return Told(f"{'tagged' if add else 'untagged'} {named(rows)}: {tag}", position)
+
+
+def undo(run: Run) -> Told:
+    """Take back the last decision that counts, whoever made it."""
+    return _turned(run, "took back", "undo", _decider(run).undo())
+
+
+def redo(run: Run) -> Told:
+    """Let the decision count again that was taken back last."""
+    return _turned(run, "counts again", "redo", _decider(run).redo())
+
+
+def _turned(run: Run, did: str, verb: str, turned: Turned) -> Told:
+    position, found = turned
+    if not found:
+        return Told(f"there is nothing to {verb}", position)
+    by = "" if found[0].who == WHO else f", by {found[0].who}"
+    return _asked(run, f"{did}: {found[0].what}{by}", position)
+
+
+def categories(run: Run) -> dict[str, tuple[str, ...]]:
+    """The categorical tags that are registered, and their values."""
+    return dict(_decider(run).registered())
+
+
+def _asked(run: Run, said: str, position: int) -> Told:
+    """What the training is to obey, if there is one."""
+    return Told(said, position, run.status().state in ALIVE)
 
 
 def _decider(run: Run) -> Decider:

@@ -128,7 +128,7 @@ async def test_a_filter_is_the_cli_s_and_a_wrong_one_gets_a_caret(app: WlApp) ->
         assert "tile_11" in screen_text(app)
         assert "tile_00" not in screen_text(app)
         assert app.screen.query_one(SamplesPane).table.has_focus
-        await pilot.press("slash", "escape")
+        await pilot.press("slash", "ctrl+u", "escape")
         await wait_for_text(pilot, "tile_00")
 
 

@@ -17,7 +17,8 @@ from tui.life import KINDS, marks_of
 from tui.pane import Pane
 from tui.sample_lines import MOST, row_lines
 from tui.sample_table import RowKey, SampleKey, column_order
-from tui.screens.pick import AskScreen, PickScreen
+from tui.screens.ask import AskScreen
+from tui.screens.pick import PickScreen
 from tui.widgets.plot import LAYOUTS, WEIGHTS, CurvePlot
 from wl_core.errors import WlError
 from wl_core.series import Series

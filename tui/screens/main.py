@@ -121,6 +121,7 @@ class MainScreen(DecidingScreen):
     # News
 
     def run_changed(self, news: News) -> None:
+        super().run_changed(news)
         self._news = news
         self.query_one(StatusLine).show_news(news)
         for pane in self.panes:

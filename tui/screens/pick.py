@@ -1,4 +1,4 @@
-"""Small screens over the main one: choose from a list, write one line."""
+"""A small screen over another one: choose from a list."""
 
 from __future__ import annotations
 
@@ -96,33 +96,6 @@ class PickScreen(ModalScreen[Sequence[str] | None]):
 
     def action_mark_none(self) -> None:
         self._mark(self._picked - set(self._shown))
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
-
-
-class AskScreen(ModalScreen[str | None]):
-    """Write one line; gives it stripped, None when left by Escape or empty."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave", id="ask.leave"),
-    ]
-
-    def __init__(self, heading: str, hint: str, value: str = "") -> None:
-        super().__init__()
-        self._heading = heading
-        self._hint = hint
-        self._value = value
-
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog -small"):
-            yield Label(self._heading, classes="dialog--title", markup=False)
-            yield Input(self._value, placeholder=self._hint, compact=True)
-        yield Footer(show_command_palette=False)
-
-    @on(Input.Submitted)
-    def _take(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value.strip() or None)
 
     def action_leave(self) -> None:
         self.dismiss(None)

@@ -21,7 +21,7 @@ from textual.widgets import Input, Label, Static
 
 from tui.completion import Choice, Completion, of_line
 
-REST = 0.5  # seconds without a key, after which what is written is looked at
+REST = 0.4  # seconds without a key, after which what is written is looked at
 LINES = 6  # of the list
 _NOTHING = Completion(0, 0)
 
@@ -165,6 +165,9 @@ class LineBar(Vertical):
     def rested(self, line: str) -> None:
         """Nothing was typed for a moment."""
 
+    def submitted(self, text: str) -> None:
+        """Enter was pressed, and all who hear `Submitted` will be told."""
+
     # For screens and panes
 
     @property
@@ -289,6 +292,7 @@ class LineBar(Vertical):
         self.close_list()
         self.remark("")
         self.post_message(self.Submitted(event.value))
+        self.submitted(event.value)
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
