@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tui.follow import News
+from tui.lazy import is_prepared
 from tui.panes.instances import load_instances
-from tui.sample_table import WHO, SampleKey, column_order
+from tui.sample_table import BOOKKEEPING, WHO, SampleKey, sample_rows
 from tui.scene import ANNOTATION_ID, Scene, load_scene
 from tui.widgets.cells import format_cell
 from tui.widgets.sparkline import sparkline
 from tui.words import clock
+from wl_core.lazy_column import LazyColumn
 from wl_core.requests import requests_of
 from wl_core.table import Table, TableColumn
 from wl_core.undoing import Decision, History
@@ -62,12 +64,14 @@ class Detail:
 
     ``trajectories`` are those of the sample by signal, ``of_instance`` those of the instance that
     was asked for; empty as long as not ``complete``, when the histories are not folded yet.
+    ``computed`` are its cells in lazy columns, such as ``shape``.
     """
 
     scene: Scene
     instances: Table
     trajectories: Mapping[str, Trajectory]
     of_instance: Mapping[str, Trajectory]
+    computed: Mapping[str, str]
     complete: bool
     decisions: Sequence[Decision]
     discarded_by: Decision | None
@@ -85,7 +89,18 @@ def load_detail(
         own = {**_averages(run, sample, instances), **_trajectories(run, sample, 0)}
         inner = {} if annotation_id is None else _trajectories(run, sample, annotation_id)
     scene = load_scene(run, sample, before)
-    return Detail(scene, instances, own, inner, complete, *_decided(run, sample))
+    computed = _computed(run, sample) if complete else {}
+    return Detail(scene, instances, own, inner, computed, complete, *_decided(run, sample))
+
+
+def _computed(run: Run, sample: SampleKey) -> dict[str, str]:
+    """Its cells in lazy columns: of one row, they take no time."""
+    row = sample_rows(run).row_of(sample)
+    if row is None:
+        return {}
+    lazy = [one for one in run.samples() if isinstance(one, LazyColumn) and is_prepared(run, one)]
+    cells = {one.name: format_cell(one.take(np.array([row])), 0) for one in lazy}
+    return {name: text for name, text in cells.items() if text}
 
 
 def _trajectories(run: Run, sample: SampleKey, annotation_id: int) -> dict[str, Trajectory]:
@@ -153,22 +168,19 @@ def _cell(table: Table, name: str, row: int) -> str:
     return format_cell(table.column(name), row) if name in table.names else ""
 
 
-def facts_table(
-    news: News, sample: SampleKey, trajectories: Mapping[str, Trajectory], *, complete: bool
-) -> Table:
+def facts_table(news: News, sample: SampleKey, detail: Detail | None) -> Table:
     """One row for each filled cell of the sample's row, signals first, with their trajectories.
 
     Who the sample is, is said above it.
     """
-    row = news.sample_rows.row_of(sample)
-    names, values = [], []
-    for name in [] if row is None else column_order(news.samples, news.signals, news.uncomputed):
-        text = _cell(news.samples, name, row) if row is not None else ""
-        if text and name not in WHO:
-            names.append(name)
-            values.append(text)
-    found = [trajectories.get(name) for name in names]
-    waiting = [not complete and name in news.signals for name in names]
+    cells = _cells(news, sample)
+    if detail is not None:
+        cells.update(detail.computed)
+    names = sorted(cells, key=lambda name: _rank(name, news, detail))
+    values = [cells[name] for name in names]
+    found = [None if detail is None else detail.trajectories.get(name) for name in names]
+    ready = detail is not None and detail.complete
+    waiting = [not ready and name in news.signals for name in names]
     lines = [
         "…" if wait else "" if one is None else sparkline(one.values, SPARK_WIDTH)
         for one, wait in zip(found, waiting, strict=True)
@@ -185,6 +197,24 @@ def facts_table(
             _numbers("values", [None if one is None else len(one.steps) for one in found]),
         )
     )
+
+
+def _cells(news: News, sample: SampleKey) -> dict[str, str]:
+    """The filled cells of its row by column, read one by one: the table may be a long one."""
+    row = news.sample_rows.row_of(sample)
+    if row is None:
+        return {}
+    found = {name: _cell(news.samples, name, row) for name in news.samples.names}
+    return {name: text for name, text in found.items() if text and name not in WHO}
+
+
+def _rank(name: str, news: News, detail: Detail | None) -> int:
+    """Signals first, then what is computed of them, what the data set says, the bookkeeping."""
+    if name in BOOKKEEPING:
+        return 3
+    if detail is not None and name in detail.computed:
+        return 1
+    return 0 if name in news.signals else 2
 
 
 def _extreme(trajectory: Trajectory | None, of: np.ufunc) -> float | None:

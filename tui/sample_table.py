@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from wl_core.run import Run
 
 WHO = ("origin", "sample_id")
-_LAST = ("times_seen", "last_step", "instances", "discarded", "tags")
+BOOKKEEPING = ("times_seen", "last_step", "instances", "discarded", "tags")
 
 
 class SampleKey(NamedTuple):
@@ -98,7 +98,7 @@ def column_order(table: Table, signals: Collection[str], lazy: Collection[str] =
     def rank(column: TableColumn) -> tuple[int, int]:
         if column.name in WHO:
             return 0, 0
-        if column.name in _LAST:
+        if column.name in BOOKKEEPING:
             return 3, 0
         if column.name in lazy:
             return 1, 1  # behind the signals that it is about

@@ -41,10 +41,12 @@ from tui.widgets.status_line import StatusLine
 from tui.widgets.table import VirtualTable
 from wl_core.errors import WlError
 from wl_core.series import Series
+from wl_core.undoing import CURATION
 
 RELOAD = 1.0  # seconds between looks at a sample of a run that goes on
 SOON = 0.05  # seconds until the next bite of what is still being read
 WIDE, TALL = 120, 30  # cells from which all parts are in sight
+_DECISIONS = CURATION | {"undone"}
 PARTS = {"picture": "Picture", "facts": "Values", "instances": "Instances", "events": "Events"}
 
 
@@ -251,15 +253,17 @@ class DetailScreen(DecidingScreen):
     # News
 
     def run_changed(self, news: News) -> None:
+        super().run_changed(news)
         moved = self._news is None or self._news.moment != news.moment
         self._news = news
         self.query_one(StatusLine).show_news(news)
         if moved:
             self._search = EventSearch(self.sample)
-        if moved or time.monotonic() - self._loaded_at >= RELOAD:
+        decided = any(event.kind in _DECISIONS for event in news.events)
+        if moved or decided or time.monotonic() - self._loaded_at >= RELOAD:
             self._load()
             self._read_events()
-        self._show_facts()
+            self._show_facts()
 
     def trouble(self, text: str) -> None:
         self.query_one(StatusLine).show_trouble(text)
@@ -305,9 +309,7 @@ class DetailScreen(DecidingScreen):
         line = self.query_one("#sample-standing", Static)
         line.display = bool(said)
         line.update(f" {said}")
-        trajectories = {} if detail is None else detail.trajectories
-        complete = detail is not None and detail.complete
-        table = facts_table(self._news, self.sample, trajectories, complete=complete)
+        table = facts_table(self._news, self.sample, detail)
         self.facts.set_table(table, self._fact_ids(table.column("name").categories), 0)
         self._show_trajectory()
 
