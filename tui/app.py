@@ -84,6 +84,7 @@ class WlApp(App[None]):
         self.follower = self._new_follower()
         self.memory = Memory(memory_file(path))
         self.news: News | None = None
+        self.wanted_step: int | None = None  # what `show_step` was asked for last
         self.death: FollowerDied | None = None
         self._panes = panes
         self._plugin_failures: list[PluginFailure] = []
@@ -145,6 +146,7 @@ class WlApp(App[None]):
         while len(self.screen_stack) > 1:
             await self.pop_screen()
         self.path, self.news, self.death = path, None, None
+        self.wanted_step = None
         self.pane_failures.clear()
         self.memory = Memory(memory_file(path))
         self.follower = self._new_follower()
@@ -173,12 +175,22 @@ class WlApp(App[None]):
             raise UsageError("read-only: nothing can be changed from here (--allow-control)")
         return await asyncio.wrap_future(self.follower.ask(job, of_now=True))
 
+    def show_step(self, step: int | None) -> None:
+        """Has every pane show the run as it was at that step; None: as it is.
+
+        Of steps that are wanted faster than they can be shown, the newest is shown.
+        """
+        self.wanted_step = step
+        for screen in self.run_screens:
+            screen.show_time(self.news, step)
+        self._go_to(step)
+
     @work(exclusive=True, group="moment")
-    async def show_step(self, step: int | None) -> None:
-        """Has every pane show the run as it was at that step; None: as it is."""
+    async def _go_to(self, step: int | None) -> None:
         try:
             await asyncio.wrap_future(self.follower.show_step(step))
         except (WlError, OSError) as error:
+            self.wanted_step = None if self.news is None else self.news.moment
             self.notify(str(error), severity="error", markup=False)
 
     def action_help(self) -> None:
@@ -188,7 +200,8 @@ class WlApp(App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is a way back to the present only from the past."""
         if action == "live":
-            return self.news is not None and self.news.moment is not None
+            shown = None if self.news is None else self.news.moment
+            return shown is not None or self.wanted_step is not None
         return super().check_action(action, parameters)
 
     def action_live(self) -> None:
@@ -206,6 +219,7 @@ class WlApp(App[None]):
         self.news = event.news
         for screen in self.run_screens:
             screen.run_changed(event.news)
+            screen.show_time(event.news, self.wanted_step)
         # Not before the screen has been drawn: a slow terminal gets fewer, larger updates.
         self.call_after_refresh(self.follower.shown)
 
