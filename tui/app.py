@@ -133,6 +133,12 @@ class WlApp(App[None]):
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
 
+    def on_app_blur(self) -> None:
+        self.follower.set_attentive(False)
+
+    def on_app_focus(self) -> None:
+        self.follower.set_attentive(True)
+
     def on_unmount(self) -> None:
         self.follower.close()
         self._reporting.close()

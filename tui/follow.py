@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 INTERVAL = 0.25  # seconds between looks at the log
+UNWATCHED = 5.0  # … while the terminal has not got the focus
+STATUS_INTERVAL = 1.0  # seconds between looks at whether the process that trains still lives
+REST = 6  # … and so many times what reading the views took, of the CPU
 TAIL = 1_000  # events that the tail remembers
+TAIL_BYTES = 1 << 20  # … and so much of frames: events of large batches are large
 PACE_WINDOW = 10.0  # seconds over which steps per second are measured
 
 
@@ -161,11 +165,36 @@ class Follower(threading.Thread):
         self._told_moment = False  # whether news told of the moment that is shown
         self._tail_reset = False
         self._next_look = 0.0
+        self._rest = 0.0  # seconds that are to pass before the views are read again
+        self._pause = interval
+        self._seen: tuple[int, float] = (-1, 0.0)  # the log's last transaction, and when
+        self._taken_in = -1  # the position at which the tail was last read
+        self._is_heard = threading.Event()
+        self._is_heard.set()
         self._curves: Mapping[str, Curve] = {}
         self._signals: frozenset[str] = frozenset()
         self.looks = 0
 
     # Called from the event loop
+
+    def prepare(self) -> None:
+        """Open and read the run already; nothing is posted before `start`."""
+        self._is_heard.clear()
+        super().start()
+
+    def start(self) -> None:
+        if self.ident is None:
+            super().start()
+        self._is_heard.set()
+
+    def set_attentive(self, is_attentive: bool) -> None:
+        """Whether somebody looks: if not, the log is looked at seldom, but it still is.
+
+        A terminal without the focus may be in sight, beside the one that is typed in.
+        """
+        self._pause = self._interval if is_attentive else UNWATCHED
+        if is_attentive:
+            self.ask(lambda run: self._look_now(), of_now=True)
 
     def ask(self, job: Callable[[Run], Answer], *, of_now: bool = False) -> Future[Answer]:
         """Run ``job`` in the follower's thread; a question cancelled in time is never asked.
@@ -194,6 +223,7 @@ class Follower(threading.Thread):
         """End the thread, which closes the run."""
         self._closed = True
         self._questions.put(None)
+        self._is_heard.set()
         if self.ident is not None:  # it may never have been started
             self.join(timeout)
 
@@ -203,12 +233,15 @@ class Follower(threading.Thread):
         try:
             with closing(self._open_run()) as run:
                 try:
+                    run.refresh(budget_seconds=self._interval)
+                    self._is_heard.wait()
                     self._follow(run)
                 finally:
                     self._pasts.close()
         except Exception as error:  # noqa: BLE001  # a dead follower must say so, on the screen
             self._closed = True
             self._refuse_questions()
+            self._is_heard.wait()
             self._post(FollowerDied(error))
 
     def _follow(self, run: Run) -> None:
@@ -224,7 +257,10 @@ class Follower(threading.Thread):
                 _answer(question, run if question.of_now else self._past or run)
             else:
                 self._look(run)
-                self._next_look = time.monotonic() + self._interval
+                self._next_look = time.monotonic() + self._pause
+
+    def _look_now(self) -> None:
+        self._next_look = self._rest = 0.0
 
     def _go_to(self, run: Run, step: int | None) -> None:
         if step is None:
@@ -236,7 +272,7 @@ class Follower(threading.Thread):
         self.lazy.forget()
         self._pending = True
         self._read_tail(self._past or run)
-        self._next_look = 0.0  # whoever moves in time waits for it
+        self._look_now()  # whoever moves in time waits for it
 
     def _refuse_questions(self) -> None:
         while not self._questions.empty():
@@ -253,19 +289,37 @@ class Follower(threading.Thread):
             self._gone = True
             self._post(RunGone())
             return
-        # A long log shows as far as it is folded.
-        folded = run.refresh(budget_seconds=self._interval)
-        status = run.status()
-        self._pace.see(time.monotonic(), status.step)
-        # Not that alone: a question may have made the run fold in between.
-        if folded or run.position != self._tail_position or status != self._last_status:
-            self._pending = True
-            self._last_status = status
-            self._read_tail(self._past or run)
-        if (self._pending or self.lazy.is_due) and self._nothing_unshown.is_set():
+        if self._may_be_news(run):
+            # A long log shows as far as it is folded.
+            folded = run.refresh(budget_seconds=self._interval)
+            self._take_in(run, folded, run.status())
+        # What takes long is not done all the time: keys are waited for in the same process.
+        is_due = self._pending and time.monotonic() >= self._rest
+        if (is_due or self.lazy.is_due) and self._nothing_unshown.is_set():
+            assert self._last_status is not None
             self._nothing_unshown.clear()
             self._pending = False
-            self._post(Advanced(self._news(run, status)))
+            began = time.thread_time()
+            news = self._news(run, self._last_status)
+            self._rest = time.monotonic() + REST * (time.thread_time() - began)
+            self._post(Advanced(news))
+
+    def _may_be_news(self, run: Run) -> bool:
+        """Nobody wrote to the log, all of it is folded: that is known in microseconds."""
+        now, transaction = time.monotonic(), run.log.environment.last_transaction()
+        is_same = transaction == self._seen[0] and now < self._seen[1] + STATUS_INTERVAL
+        if is_same and run.position == self._taken_in == run.log.next_position:
+            return False
+        self._seen = transaction, now
+        return True
+
+    def _take_in(self, run: Run, folded: int, status: RunStatus) -> None:
+        self._pace.see(time.monotonic(), status.step)
+        # Not that alone: a question may have made the run fold in between.
+        if folded or run.position != self._taken_in or status != self._last_status:
+            self._pending = True
+            self._taken_in, self._last_status = run.position, status
+            self._read_tail(self._past or run)
 
     def _read_tail(self, shown: Run) -> None:
         start, end = self._tail_position, shown.position
@@ -273,10 +327,7 @@ class Follower(threading.Thread):
             start = max(0, end - TAIL)
             self._tail.clear()
             self._tail_reset = True
-        for frame in shown.log.frames(start, end):
-            if isinstance(frame, DamagedFrame):
-                continue  # named in the status by its projection, and by `wl verify`
-            self._tail.extend(event for event in frame_events(frame) if event.position >= start)
+        self._tail.extend(event for event in _newest(shown, start, end) if event.position >= start)
         self._tail_position = end
 
     def _news(self, run: Run, status: RunStatus) -> News:
@@ -313,6 +364,18 @@ class Follower(threading.Thread):
         with suppress(ProjectionParkedError):
             self._curves = shown.curves()
             self._signals = frozenset(self._curves) | frozenset(shown.view("samples").signals)
+
+
+def _newest(shown: Run, start: int, end: int) -> Iterator[Event]:
+    """The events between these positions; where frames are large, only the newest."""
+    # What is damaged is named in the status by its projection, and by `wl verify`.
+    frames = [one for one in shown.log.frames(start, end) if not isinstance(one, DamagedFrame)]
+    first, size = len(frames), 0
+    while first and size < TAIL_BYTES:
+        first -= 1
+        size += sum(len(blob) for blob in frames[first].blobs[1::2])
+    for frame in frames[first:]:
+        yield from frame_events(frame)
 
 
 def _time_of(past: Run) -> float | None:

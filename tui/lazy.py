@@ -2,7 +2,7 @@
 
 A lazy column (`wl_core.lazy_column`), such as ``shape``, can take seconds on a long run. Until
 somebody wants it, its cells are empty here; from then on it is computed in the follower's thread,
-the only one that may, at most once a second and for at most a tenth of the time.
+the only one that may, at most once a second and for at most a fiftieth of the time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PREPARING = 0.25  # seconds of work on views that a column needs, between two looks at the log
 _REST = 1.0  # seconds between two computations, at least
-_SHARE = 10  # … and so many times what the last one took
+_SHARE = 50  # … and so many times what the last one took
 
 
 class LazyColumns:

@@ -310,7 +310,11 @@ class Event:
 
 
 def frame_events(frame: Frame, catalogue: Catalogue = CATALOGUE) -> Iterator[Event]:
-    """The events of a frame, decoded in full; those of unknown kinds keep their raw fields."""
+    """The events of a frame, decoded in full; those of unknown kinds keep their raw fields.
+
+    What is in the frame once, as ids often are, is one list in all of its events.
+    """
+    decoded: dict[tuple[str, int], Any] = {}
     for offset, event in enumerate(frame.events):
         kind = catalogue.get(event[0])
         if kind is None:
@@ -318,7 +322,7 @@ def frame_events(frame: Frame, catalogue: Catalogue = CATALOGUE) -> Iterator[Eve
         else:
             data = {}
             for spec, value in zip(kind.fields, event[2:], strict=True):
-                data[spec.name] = _readable(frame, spec, value)
+                data[spec.name] = _readable(frame, spec, value, decoded)
         yield Event(
             frame.position + offset,
             frame.step,
@@ -330,10 +334,14 @@ def frame_events(frame: Frame, catalogue: Catalogue = CATALOGUE) -> Iterator[Eve
         )
 
 
-def _readable(frame: Frame, field: Field, value: Any) -> Any:
+def _readable(frame: Frame, field: Field, value: Any, decoded: dict[tuple[str, int], Any]) -> Any:
     if value is None or field.type not in ("vector", "ids"):
         return value
-    if field.type == "ids":
-        return frame.ids(value)
-    vector = frame.vector(value)
+    key = field.type, value
+    if key not in decoded:
+        decoded[key] = frame.ids(value) if field.type == "ids" else _as_list(frame.vector(value))
+    return decoded[key]
+
+
+def _as_list(vector: npt.NDArray[Any]) -> list[Any]:
     return [one.tobytes().hex() for one in vector] if vector.dtype.kind == "V" else vector.tolist()
