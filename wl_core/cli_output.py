@@ -49,7 +49,7 @@ def print_table(table: Table, *, as_json: bool, first: Sequence[str] = ()) -> No
     """
     count = range(len(table))
     if as_json or not for_a_person():
-        cells = [[_exact(column, row) for row in count] for column in table]
+        cells = [[exact(column, row) for row in count] for column in table]
         print_rows(table.names, zip(*cells, strict=True), as_json=as_json)
         return
     names = list(dict.fromkeys([*first, *table.names]))
@@ -61,7 +61,7 @@ def print_table(table: Table, *, as_json: bool, first: Sequence[str] = ()) -> No
 
 def _marked(column: TableColumn, row: int) -> str:
     """A cell for people; that most rows are not discarded goes without saying."""
-    value = _exact(column, row)
+    value = exact(column, row)
     mark = "~" if column.is_aggregated(row) else ""
     return "" if value is False and column.name == "discarded" else mark + shown(value)
 
@@ -84,7 +84,7 @@ def print_tsv(names: Sequence[str], rows: Iterable[Sequence[Any]], *, flush: boo
     """A header line, then one line a row; ``flush`` for rows that somebody waits for."""
     print("\t".join(name.translate(_ESCAPES) for name in names), flush=flush)
     for row in rows:
-        print("\t".join(_tsv_cell(value) for value in row), flush=flush)
+        print("\t".join(tsv_cell(value) for value in row), flush=flush)
 
 
 def to_json(value: Any) -> str:
@@ -105,7 +105,8 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _tsv_cell(value: Any) -> str:
+def tsv_cell(value: Any) -> str:
+    """A value as it stands in a pipe: whole, and without a tab or a line break."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -143,7 +144,7 @@ def local_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
-def _exact(column: TableColumn, row: int) -> Any:
+def exact(column: TableColumn, row: int) -> Any:
     """The cell as a plain value; a float32 as the shortest decimal that is that float32."""
     value = column.cell(row)
     if isinstance(value, float) and column.values.dtype.itemsize < 8:

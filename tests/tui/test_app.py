@@ -276,7 +276,7 @@ async def test_help_lists_the_keys_that_work_here(app: WlApp) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_00")
         await pilot.press("question_mark")
-        await wait_for_text(pilot, "Row down", "Filter")
+        await wait_for_text(pilot, "Row down", "Sort by this column too")
         assert isinstance(app.screen, HelpScreen)
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tui.tables import losses
-from tui.widgets.ordering import RowOrder, SortKey, follow_rows, make_order, rows_of
+from tui.widgets.ordering import RowOrder, follow_rows, make_order, rows_of
 from wl_core.errors import UnknownNameError
+from wl_core.row_order import SortKey
 
 
 def test_sorting_puts_empty_and_nan_cells_last_in_both_directions() -> None:
     table = losses([0.3, None, 0.9, float("nan"), 0.1])
-    up = make_order(table, SortKey("loss", False), None, 0, 0.0)
-    down = make_order(table, SortKey("loss", True), None, 0, 0.0)
+    up = make_order(table, [SortKey("loss", False)], None, 0, 0.0)
+    down = make_order(table, [SortKey("loss", True)], None, 0, 0.0)
     assert up.rows is not None
     assert down.rows is not None
     assert up.rows[:3].tolist() == [4, 0, 2]
@@ -26,7 +27,7 @@ def test_sorting_puts_empty_and_nan_cells_last_in_both_directions() -> None:
 def test_a_filter_keeps_the_order_of_the_sort() -> None:
     table = losses([0.3, 0.2, 0.9, 0.1])
     order = make_order(
-        table, SortKey("loss", True), lambda t: t.column("loss").values < 0.5, 7, 0.0
+        table, [SortKey("loss", True)], lambda t: t.column("loss").values < 0.5, 7, 0.0
     )
     assert order.rows is not None
     assert order.rows.tolist() == [0, 1, 3]
@@ -36,7 +37,7 @@ def test_a_filter_keeps_the_order_of_the_sort() -> None:
 
 def test_sorting_by_an_unknown_column_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'loss'"):
-        make_order(losses([1.0]), SortKey("los", True), None, 0, 0.0)
+        make_order(losses([1.0]), [SortKey("los", True)], None, 0, 0.0)
 
 
 def test_new_rows_between_the_old_ones_come_last_in_a_sorted_order() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from tests.tui.screens import screen_line, screen_text, wait_until
 from tests.tui.tables import TableApp, lists, losses, number, text
-from tui.widgets import table as table_module
-from tui.widgets.ordering import SortKey
+from tui.widgets import ordered_table as table_module
 from tui.widgets.table import VirtualTable
 from wl_core.errors import UnknownNameError
 from wl_core.filters import Filter
+from wl_core.row_order import SortKey
 from wl_core.table import Table
 
 

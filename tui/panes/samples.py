@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.timer import Timer
 
 from tui.follow import News
+from tui.neighbours import TableNeighbours
 from tui.pane import Pane
 from tui.sample_table import RowKey, SampleKey, SampleRows, arranged, column_order
 from tui.widgets.filter_bar import FilterBar
@@ -58,6 +59,11 @@ class SamplesPane(Pane):
         row = self.table.cursor_row
         return None if row is None or self._rows is None else self._rows.key(row)
 
+    @property
+    def neighbours(self) -> TableNeighbours:
+        """What comes before and after a sample as the table stands."""
+        return TableNeighbours(self.table, lambda: self._rows)
+
     def run_changed(self, news: News) -> None:
         self._rows = news.sample_rows
         # Columns move when one comes or goes, not when cells fill.
@@ -65,6 +71,7 @@ class SamplesPane(Pane):
             self._columns = column_order(news.samples, news.signals, news.uncomputed)
         table = arranged(news.samples, self._columns)
         self.table.set_table(table, news.sample_rows.ids, news.step)
+        self.filter_bar.set_table(table, news.uncomputed)
         self._uncomputed = news.uncomputed
         if self._awaited and not self._awaited & news.uncomputed:
             self._awaited = frozenset()
@@ -91,8 +98,8 @@ class SamplesPane(Pane):
         table, said = self.table, []
         shown, total = table.row_count, len(table.table)
         said.append(f"{shown} of {total}" if self._filter else f"{total}")
-        if table.sort_key is not None:
-            said.append(f"sorted by {table.sort_key.column}")
+        if table.sort_keys:
+            said.append(f"sorted by {table.sort_keys[0].column}")
         elif table.column_under_cursor is not None:
             said.append(f"s sorts by {table.column_under_cursor.name}")
         if table.order_age is not None and table.order_age[0]:
@@ -118,7 +125,7 @@ class SamplesPane(Pane):
     def _row_chosen(self, event: VirtualTable.Chosen) -> None:
         event.stop()
         if self._rows is not None:
-            self.post_message(self.SampleOpened(self._rows.key(event.row)))
+            self.post_message(self.SampleOpened(self._rows.key(event.row), self.neighbours))
 
     # Filtering
 
@@ -158,6 +165,5 @@ class SamplesPane(Pane):
             self.notify(str(event.error), severity="error", markup=False)
         elif self.filter_bar.is_being_written and self._filter is not None:
             self.filter_bar.accept()
-        if self.table.sort_key is not None:
-            self._awaited |= self._want([self.table.sort_key.column])
+        self._awaited |= self._want(key.column for key in self.table.sort_keys)
         self._say()

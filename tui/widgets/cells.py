@@ -6,20 +6,40 @@ ends in an ellipsis. What is drawn where, and in which style, is `VirtualTable`'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
-from wl_core.table import Cell, Table, TableColumn
+from wl_core.table import Cell, TableColumn
 
 AGGREGATED_MARK = "~"
 FLOAT_WIDTH = 10  # the longest `.4g`: -1.234e-05
 MAX_TEXT_WIDTH = 24
 MAX_NAME_WIDTH = 18
 GAP = 1
+TRAJECTORY_WIDTH = 16
 _SAMPLED_CELLS = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownColumn:
+    """A column of the screen: the cells of ``column``, or what ``drawn`` makes of a row of it."""
+
+    name: str
+    column: TableColumn
+    drawn: Callable[[int], str] | None = None
+
+    @property
+    def is_number(self) -> bool:
+        return self.drawn is None and self.column.kind == "number"
+
+    def fit(self, row: int, width: int) -> str:
+        """One cell, exactly ``width`` cells wide."""
+        if self.drawn is not None:
+            return fit_text(self.drawn(row), width)
+        return fit_cell(self.column, row, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,7 @@ def fit_cell(column: TableColumn, row: int, width: int) -> str:
         return fit_text(text, width)
     if column.aggregated is not None and not text.endswith(AGGREGATED_MARK):
         text += " "  # digits line up with those of aggregated cells
-    return text.rjust(width)
+    return (text if len(text.rstrip()) <= width else "…").rjust(width)[:width]
 
 
 def fit_text(text: str, width: int) -> str:
@@ -90,11 +110,10 @@ def _content_width(column: TableColumn) -> int:
         return 3
     if column.is_coded:
         return min(_text_width(column), MAX_TEXT_WIDTH) + mark
-    if column.values.dtype.kind == "f":
+    if column.dtype.kind == "f":
         return FLOAT_WIDTH + mark
-    if not len(column):
-        return 1
-    return max(len(str(column.values.min())), len(str(column.values.max()))) + mark
+    extremes = column.extremes
+    return 1 if extremes is None else max(len(str(one)) for one in extremes) + mark
 
 
 def _text_width(column: TableColumn) -> int:
@@ -102,14 +121,24 @@ def _text_width(column: TableColumn) -> int:
     return max((cell_len(format_cell(column, int(row))) for row in rows), default=1)
 
 
-def place_columns(table: Table, before: Mapping[str, int], first_x: int) -> list[ColumnPlace]:
-    """Places for all columns of ``table``; none gets narrower than it was ``before``, by name.
+def place_columns(
+    columns: Sequence[ShownColumn],
+    chosen: Mapping[str, int],
+    before: Mapping[str, int],
+    first_x: int,
+) -> list[ColumnPlace]:
+    """Places for the columns, as wide as somebody has ``chosen``, by name, else as they need.
 
-    A table that grows while it is watched would otherwise jump sideways.
+    None gets narrower than it was ``before``: a table that grows while it is watched would
+    otherwise jump sideways.
     """
     places, x = [], first_x
-    for index, column in enumerate(table):
-        width = max(column_width(column), before.get(column.name, 0))
+    for index, one in enumerate(columns):
+        width = chosen.get(one.name) or max(_own_width(one), before.get(one.name, 0))
         places.append(ColumnPlace(index, x, width))
         x = places[-1].end
     return places
+
+
+def _own_width(one: ShownColumn) -> int:
+    return column_width(one.column) if one.drawn is None else TRAJECTORY_WIDTH

@@ -7,26 +7,22 @@ widget: `VirtualTable` makes orders on a worker thread and draws by them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from wl_core.row_order import SortKey, sorted_rows
 from wl_core.table import Table
 
 Rows = npt.NDArray[np.intp]
 Ids = npt.NDArray[np.integer[Any]]
+
+# Ids are looked up in a table of all of them unless fewer than one in eight of its entries is used.
+_SPARSE, _ALWAYS_DIRECT = 8, 1024
 RowFilter = Callable[[Table], npt.NDArray[np.bool_]]
-
-
-@dataclass(frozen=True, slots=True)
-class SortKey:
-    """A column and a direction."""
-
-    column: str
-    descending: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,15 +57,19 @@ class RowOrder:
 
 
 def make_order(
-    table: Table, sort: SortKey | None, row_filter: RowFilter | None, step: int, now: float
+    table: Table,
+    keys: Sequence[SortKey],
+    row_filter: RowFilter | None,
+    step: int,
+    now: float,
 ) -> RowOrder:
     """Sort and filter ``table``; slow for large tables, so call it off the event loop.
 
     Raises:
-        UnknownNameError: the table has no column of the sort key's name.
+        UnknownNameError: the table has no column of a sort key's name.
         FilterError: the filter does not fit the table.
     """
-    rows = None if sort is None else table.column(sort.column).order(descending=sort.descending)
+    rows = sorted_rows(table, keys) if keys else None
     if row_filter is not None:
         mask = row_filter(table)
         rows = np.flatnonzero(mask) if rows is None else rows[mask[rows]]
@@ -91,8 +91,18 @@ def follow_rows(order: RowOrder, before: Ids, after: Ids) -> RowOrder:
 
 def rows_of(wanted: Ids, ids: Ids) -> Rows:
     """Where each wanted id stands in ``ids``, -1 where it does not; ids are distinct."""
-    if not len(ids):
+    if not len(ids) or not len(wanted):
         return np.full(len(wanted), -1, np.intp)
+    low, high = int(ids.min()), int(ids.max())
+    if high - low >= _SPARSE * len(ids) + _ALWAYS_DIRECT:
+        return _searched_rows(wanted, ids)
+    places = np.full(high - low + 1, -1, np.intp)
+    places[ids - low] = np.arange(len(ids))
+    inside = (wanted >= low) & (wanted <= high)
+    return np.where(inside, places[np.where(inside, wanted - low, 0)], -1).astype(np.intp)
+
+
+def _searched_rows(wanted: Ids, ids: Ids) -> Rows:
     by_id = np.argsort(ids, kind="stable")
     at = by_id[np.minimum(np.searchsorted(ids, wanted, sorter=by_id), len(ids) - 1)]
     return np.where(ids[at] == wanted, at, -1).astype(np.intp)

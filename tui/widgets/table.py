@@ -1,64 +1,77 @@
 """A table of a million rows, of which only the visible ones are ever formatted.
 
-It draws a `wl_core.table.Table` with Textual's line API through a `RowOrder`, which it makes on a
-worker thread. What the rows mean is not known here: the screen hears `Highlighted` and `Chosen`
-and looks the row up.
+It draws a `wl_core.table.Table` with Textual's line API. Here are its keys and the mouse: moving,
+sorting, marking rows, choosing columns, copying. What the rows mean is not known here: the pane
+hears `Highlighted` and `Chosen` and looks the row up.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from textual import events, work
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, clamp
 from textual.message import Message
-from textual.worker import get_current_worker
 
-from tui.widgets.ordering import Ids, RowFilter, RowOrder, SortKey, follow_rows, make_order, rows_of
-from tui.widgets.table_view import TableView
-from wl_core.errors import WlError
+from tui.widgets.cells import ColumnPlace
+from tui.widgets.column_layout import Layout
+from tui.widgets.copying import as_json_lines, as_tsv
+from tui.widgets.ordered_table import OrderedTable
+from tui.widgets.ordering import Rows, rows_of
+from wl_core.row_order import SortKey
 from wl_core.table import Table
 
-SMALL = 10_000  # rows that are sorted and filtered in about a millisecond
-_NOTHING_YET = -1
+COPIED_ROWS = 10_000  # that many at most: terminals take no more than about a megabyte
+_EDITS = frozenset(
+    {"mark", "mark_range", "mark_all", "mark_invert", "hide", "pin", "shift", "widen", "columns"}
+)
 
 
-class VirtualTable(TableView, can_focus=True):
+class VirtualTable(OrderedTable, can_focus=True):
     """Rows and columns with a cursor over both.
 
-    ``opens`` says whether Enter does something: whether anybody hears `Chosen`. `set_table` may be
-    called several times a second: the order, the cursor and the scroll position stay, until a key
-    or `reorder` asks for a new order.
+    ``opens`` says whether Enter does something: whether anybody hears `Chosen`. ``edited`` says
+    whether rows can be marked and columns arranged. `set_table` may be called several times a
+    second: the order, the cursor and the scroll position stay, until a key or `reorder` asks for a
+    new order. ``fixed`` columns at the left are pinned until somebody pins others.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Row up", show=False),
-        Binding("down,j", "move(1)", "Row down", show=False),
-        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
-        Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
-        Binding("home,g", "top", "First row", show=False),
-        Binding("end,G", "bottom", "Last row", show=False),
-        Binding("left,h", "move_column(-1)", "Column left", show=False),
-        Binding("right,l", "move_column(1)", "Column right", show=False),
-        Binding("s", "sort", "Sort"),
-        Binding("r", "reorder", "Re-sort"),
-        Binding("enter", "choose", "Open"),
-    ]
-
-    @dataclass
-    class Highlighted(Message):
-        """The cursor stands on another row of the table (None: there is no row)."""
-
-        table: VirtualTable
-        row: int | None
-
-        @property
-        def control(self) -> VirtualTable:
-            return self.table
+        Binding("up,k", "move(-1)", "Row up", show=False, id="table.up"),
+        Binding("down,j", "move(1)", "Row down", show=False, id="table.down"),
+        Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False, id="table.page_up"),
+        Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False, id="table.page_down"),
+        Binding("home,g", "top", "First row", show=False, id="table.top"),
+        Binding("end,G", "bottom", "Last row", show=False, id="table.bottom"),
+        Binding("left,h", "move_column(-1)", "Column left", show=False, id="table.left"),
+        Binding("right,l", "move_column(1)", "Column right", show=False, id="table.right"),
+        Binding("s", "sort", "Sort", id="table.sort"),
+        Binding("S", "sort_further", "Sort by this column too", show=False, id="table.sort_too"),
+        Binding("r", "reorder", "Sort and filter anew", show=False, id="table.reorder"),
+        Binding("enter", "choose", "Open", id="table.open"),
+        Binding("m", "mark", "Mark", id="table.mark"),
+        Binding("M", "mark_range", "Mark up to here", show=False, id="table.mark_range"),
+        Binding("a", "mark_all", "Mark all rows", show=False, id="table.mark_all"),
+        Binding("i", "mark_invert", "Invert the marks", show=False, id="table.mark_invert"),
+        Binding("escape", "mark_none", "Take marks off", show=False, id="table.mark_none"),
+        Binding("c", "columns", "Columns", show=False, id="table.columns"),
+        Binding("H", "hide", "Hide the column", show=False, id="table.hide"),
+        Binding("P", "pin", "Pin the column", show=False, id="table.pin"),
+        Binding("w", "trajectory", "Show values over time", show=False, id="table.trajectory"),
+        Binding("left_curly_bracket", "shift(-1)", "Put column left", show=False, key_display="{",
+                id="table.column_left"),
+        Binding("right_curly_bracket", "shift(1)", "Put column right", show=False, key_display="}",
+                id="table.column_right"),
+        Binding("less_than_sign", "widen(-1)", "Narrower column", show=False, key_display="<",
+                id="table.narrower"),
+        Binding("greater_than_sign", "widen(1)", "Wider column", show=False, key_display=">",
+                id="table.wider"),
+        Binding("y", "copy('TSV')", "Copy rows as TSV", show=False, id="table.copy_tsv"),
+        Binding("Y", "copy('JSON')", "Copy rows as JSON", show=False, id="table.copy_json"),
+    ]  # fmt: skip
 
     @dataclass
     class Chosen(Message):
@@ -72,11 +85,30 @@ class VirtualTable(TableView, can_focus=True):
             return self.table
 
     @dataclass
-    class Ordered(Message):
-        """A new order, column or filter is in force; ``error`` says why not, if it is not."""
+    class Marked(Message):
+        """Other rows are marked than before."""
 
         table: VirtualTable
-        error: WlError | None = None
+
+        @property
+        def control(self) -> VirtualTable:
+            return self.table
+
+    @dataclass
+    class LaidOut(Message):
+        """Somebody has arranged the columns: ``table.column_layout`` is another."""
+
+        table: VirtualTable
+
+        @property
+        def control(self) -> VirtualTable:
+            return self.table
+
+    @dataclass
+    class ColumnsWanted(Message):
+        """The list of all columns is wanted."""
+
+        table: VirtualTable
 
         @property
         def control(self) -> VirtualTable:
@@ -88,173 +120,26 @@ class VirtualTable(TableView, can_focus=True):
         fixed: int = 1,
         dim_flag: str = "discarded",
         opens: bool = False,
+        edited: bool = False,
         widget_id: str | None = None,
     ) -> None:
-        super().__init__(fixed=fixed, dim_flag=dim_flag, widget_id=widget_id)
-        self.ids: Ids = np.empty(0, np.intp)
-        self.step = 0
+        super().__init__(pinned_first=fixed, dim_flag=dim_flag, widget_id=widget_id)
         self.opens = opens
-        self.row_filter: RowFilter | None = None
-        self._announced: int | None = _NOTHING_YET
+        self.edited = edited
+        self.signals: frozenset[str] = frozenset()  # columns that have values over time
+        self._dragged: ColumnPlace | None = None  # the column whose edge the mouse holds
+        self._was_dragged = False
 
-    # What is shown
-
-    def set_table(self, table: Table, ids: Ids | None = None, step: int = 0) -> None:
-        """Show newer data of the same things.
-
-        Args:
-            table: the rows now; it may have gained some, and they may stand elsewhere.
-            ids: distinct integers ``[n]`` that say what row ``i`` is, in this table and the next;
-                None when row ``i`` always is what row ``i`` was. Give the same array as long as no
-                row moved.
-            step: the step that the data are from.
-        """
-        if table.names != self.table.names:
-            self._keep_column_cursor(table)
-        if ids is None:
-            ids = self.ids if len(self.ids) == len(table) else np.arange(len(table))
-        if ids is not self.ids:
-            self._follow_rows(ids)
-        self.table, self.ids, self.step = table, ids, step
-        self._lay_out()
-        self._announce()
-
-    def _follow_rows(self, ids: Ids) -> None:
-        """Keep the cursor on its row, and that row on its line of the screen."""
-        row, before = self.cursor_row, self.cursor
-        self.order = follow_rows(self.order, self.ids, ids)
-        if row is None:
-            return
-        moved = int(rows_of(self.ids[row : row + 1], ids)[0])
-        self._announced = moved if self._announced == row else _NOTHING_YET
-        place = None if moved < 0 else self.order.place_of(moved)
-        if place is not None and place != before:
-            self.cursor = place
-            top = self.scroll_offset.y
-            if top:
-                self.call_after_refresh(
-                    self.scroll_to, y=top + place - before, animate=False, force=True
-                )
-
-    def show_other(self, table: Table, ids: Ids | None = None, step: int = 0) -> None:
-        """Show other things altogether: the cursor goes to the top, the sort stays."""
-        self.table, self.order, self.ids = Table(()), RowOrder(), np.empty(0, np.intp)
-        self.cursor = 0
-        self._announced = _NOTHING_YET
-        self.set_table(table, ids, step)
-        self.scroll_to(y=0, animate=False, force=True, immediate=True)
-        if self.sort_key is not None or self.row_filter is not None:
-            self.reorder()
-
-    def set_filter(self, row_filter: RowFilter | None) -> None:
-        """Show only the rows where ``row_filter(table)`` is True; `Ordered` tells the outcome."""
-        self.row_filter = row_filter
-        self.reorder()
-
-    def sort_by(self, key: SortKey | None) -> None:
-        """Sort, None for the table's own order, and go to the top to see the extremes."""
-        self.sort_key = key
-        self.cursor = 0
-        self.reorder()
-
-    def reorder(self) -> None:
-        """Make the order anew from the present data; off the event loop when that takes time."""
-        wanted = (self.table, self.sort_key, self.row_filter, self.step)
-        if len(self.table) > SMALL:
-            self._order_in_thread(self.ids, *wanted)
-        else:
-            self._take_order(_order_or_error(*wanted), self.ids)
-
-    @property
-    def order_age(self) -> tuple[int, float] | None:
-        """Steps and seconds since the order was made; None when it cannot go stale."""
-        if self.order.rows is None:
-            return None
-        return max(0, self.step - self.order.step), time.monotonic() - self.order.made_at
-
-    @property
-    def rows_not_ordered(self) -> int:
-        """Rows that came after the order was made: at the end, or not yet filtered."""
-        return self.order.late
-
-    @work(thread=True, exclusive=True, group="order", exit_on_error=True)
-    def _order_in_thread(
-        self,
-        ids: Ids,
-        table: Table,
-        sort: SortKey | None,
-        row_filter: RowFilter | None,
-        step: int,
-    ) -> None:
-        worker = get_current_worker()
-        outcome = _order_or_error(table, sort, row_filter, step)
-        if not worker.is_cancelled:
-            self.app.call_from_thread(self._take_order, outcome, ids)
-
-    def _take_order(self, outcome: RowOrder | WlError, ids: Ids) -> None:
-        if isinstance(outcome, WlError):
-            self._tell(self.Ordered(self, outcome))
-            return
-        row = self.cursor_row
-        self.order = follow_rows(outcome, ids, self.ids)  # the table may have moved on meanwhile
-        if self.cursor > 0 and row is not None:  # whoever looks at the top wants the new top
-            self.cursor = self.order.place_of(row) or 0
-        self._lay_out()
-        self._show_cursor()
-        self._announce()
-        self._tell(self.Ordered(self))
-
-    def _tell(self, message: Message) -> None:
-        """Post as oneself: Textual stops a bubbling message at the widget that it came from.
-
-        By default that is whose handler is running, such as the pane that called `set_table`,
-        which would then never hear of it.
-        """
-        self.post_message(message.set_sender(self))
-
-    def _keep_column_cursor(self, table: Table) -> None:
-        column = self.column_under_cursor
-        if column is not None and column.name in table.names:
-            self.cursor_column = table.names.index(column.name)
-        else:
-            self.cursor_column = min(self.cursor_column, max(0, len(table.columns) - 1))
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "choose":
+            return self.opens
+        if action == "mark_none":
+            return self.marks.count > 0
+        if action == "trajectory":
+            return self.edited and bool(self.signals)
+        return self.edited if action in _EDITS else True
 
     # Moving
-
-    def _move_cursor(self, place: int) -> None:
-        old, self.cursor = self.cursor, clamp(place, 0, max(0, self.row_count - 1))
-        top = self.scroll_offset.y
-        for changed in (old, self.cursor):  # two rows to redraw, not a screen
-            self.refresh(Region(0, changed - top + 1, self.size.width, 1))
-        self._show_cursor()
-        self._announce()
-
-    def _announce(self) -> None:
-        row = self.cursor_row
-        if row != self._announced:
-            self._announced = row
-            self._tell(self.Highlighted(self, row))
-
-    def _show_cursor(self) -> None:
-        page = max(1, self.size.height - 1)
-        top = self.scroll_offset.y
-        if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False, force=True, immediate=True)
-        elif self.cursor >= top + page:
-            self.scroll_to(y=self.cursor - page + 1, animate=False, force=True, immediate=True)
-
-    def _show_column(self) -> None:
-        if self.cursor_column < self.fixed:
-            return
-        place = self._places[self.cursor_column]
-        left, right = (
-            self._fixed_width + self.scroll_offset.x,
-            self.size.width + self.scroll_offset.x,
-        )
-        if place.x < left or place.end - place.x > right - left:
-            self.scroll_to(x=place.x - self._fixed_width, animate=False, force=True, immediate=True)
-        elif place.end > right:
-            self.scroll_to(x=place.end - self.size.width, animate=False, force=True, immediate=True)
 
     def action_move(self, rows: int) -> None:
         self._move_cursor(self.cursor + rows)
@@ -269,33 +154,203 @@ class VirtualTable(TableView, can_focus=True):
         self._move_cursor(self.row_count - 1)
 
     def action_move_column(self, columns: int) -> None:
-        if not self._places:
-            return
-        self.cursor_column = clamp(self.cursor_column + columns, 0, len(self._places) - 1)
-        self._show_column()
-        self.refresh()
-        self._tell(self.Ordered(self))
-
-    def action_sort(self) -> None:
-        """The cursor's column: worst first, then the other way, then the table's own order."""
-        column = self.column_under_cursor
-        if column is None:
-            return
-        first = SortKey(column.name, descending=not column.is_coded)
-        second = SortKey(column.name, descending=not first.descending)
-        steps: dict[SortKey | None, SortKey | None] = {first: second, second: None}
-        self.sort_by(steps.get(self.sort_key, first))
-
-    def action_reorder(self) -> None:
-        self.reorder()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self.opens if action == "choose" else True
+        self._move_cursor_column(self.cursor_column + columns)
 
     def action_choose(self) -> None:
         row = self.cursor_row
         if row is not None:
             self._tell(self.Chosen(self, row))
+
+    # Sorting
+
+    def action_sort(self) -> None:
+        """The cursor's column alone: worst first, then the other way, then the table's order."""
+        directions = self._directions()
+        if directions is None:
+            return
+        first, second = directions
+        if self.sort_keys == (first,):
+            self.sort_by(second)
+        elif self.sort_keys == (second,):
+            self.sort_by()
+        else:
+            self.sort_by(first)
+
+    def action_sort_further(self) -> None:
+        """The cursor's column as the next key; then the other way; then no longer."""
+        directions = self._directions()
+        if directions is None:
+            return
+        first, second = directions
+        keys = list(self.sort_keys)
+        if first in keys:
+            keys[keys.index(first)] = second
+        elif second in keys:
+            keys.remove(second)
+        else:
+            keys.append(first)
+        self.sort_by(*keys)
+
+    def _directions(self) -> tuple[SortKey, SortKey] | None:
+        """The cursor's column both ways; numbers are looked at from the largest on."""
+        column = self.column_under_cursor
+        if column is None:
+            return None
+        first = not column.is_coded
+        return SortKey(column.name, first), SortKey(column.name, not first)
+
+    def action_reorder(self) -> None:
+        self.reorder()
+
+    # Marking
+
+    @property
+    def marked_rows(self) -> Rows:
+        """The table's rows that are marked ``[k]``, in the order in which they are shown.
+
+        Those that a filter has left out come last.
+        """
+        if not self.marks.count:
+            return np.empty(0, np.intp)
+        here = np.flatnonzero(self.marks.among(self.ids))
+        if self.order.rows is None:
+            return here
+        shown = self.order.rows[self.marks.among(self.ids[self.order.rows])]
+        left_out = np.zeros(len(self.ids), np.bool_)
+        left_out[here] = True
+        left_out[shown] = False
+        return np.concatenate([shown, np.flatnonzero(left_out)])
+
+    @property
+    def rows_acted_on(self) -> Rows:
+        """The marked rows, else the one under the cursor, else none."""
+        if self.marks.count:
+            return self.marked_rows
+        row = self.cursor_row
+        return np.array([] if row is None else [row], np.intp)
+
+    def _ids_at(self, first: int, end: int) -> Rows:
+        rows = self.order.rows
+        at = np.arange(first, end) if rows is None else rows[first:end]
+        return self.ids[at].astype(np.intp, copy=False)
+
+    def _marks_changed(self) -> None:
+        self.redraw()
+        self._tell(self.Marked(self))
+
+    def action_mark(self) -> None:
+        """Mark the row, or take its mark off, and go on to the next."""
+        row = self.cursor_row
+        if row is not None:
+            self.marks.toggle(int(self.ids[row]))
+            self._move_cursor(self.cursor + 1)
+            self._marks_changed()
+
+    def action_mark_range(self) -> None:
+        """From the row that was marked last to the cursor; without one, the cursor's alone."""
+        if not self.row_count:
+            return
+        begin = self._place_of_id(self.marks.last)
+        low, high = sorted((self.cursor if begin is None else begin, self.cursor))
+        self.marks.put(self._ids_at(low, high + 1), True)
+        self.marks.last = int(self.ids[self.order.row_at(self.cursor)])
+        self._marks_changed()
+
+    def _place_of_id(self, one: int | None) -> int | None:
+        if one is None:
+            return None
+        row = int(rows_of(np.array([one]), self.ids)[0])
+        return None if row < 0 else self.order.place_of(row)
+
+    def action_mark_all(self) -> None:
+        self.marks.put(self._ids_at(0, self.row_count), True)
+        self._marks_changed()
+
+    def action_mark_invert(self) -> None:
+        self.marks.invert(self._ids_at(0, self.row_count))
+        self._marks_changed()
+
+    def action_mark_none(self) -> None:
+        count = self.marks.count
+        self.marks.clear()
+        self._marks_changed()
+        self.notify(f"{count:,} mark{'s' if count > 1 else ''} taken off")
+
+    # Columns
+
+    def set_layout(self, layout: Layout) -> None:
+        """Arrange the columns so."""
+        self.column_layout = layout
+        self._lay_out()
+        self._show_column()
+
+    def choose_layout(self, layout: Layout) -> None:
+        """What a person wants, which is told."""
+        if layout != self.column_layout:
+            self.set_layout(layout)
+            self._tell(self.LaidOut(self))
+
+    def _arrange_column(self, change: Callable[[str], Layout]) -> None:
+        shown = self.shown_under_cursor
+        if shown is not None:
+            self.choose_layout(change(shown.name))
+
+    def action_hide(self) -> None:
+        shown = self.shown_under_cursor
+        if shown is None or len(self.shown) == 1:
+            return
+        self.choose_layout(self.column_layout.with_hidden(shown.name, True))
+        self.notify(f"{shown.name} is hidden: c lists all columns", markup=False)
+
+    def action_pin(self) -> None:
+        self._arrange_column(lambda name: self.column_layout.with_pin(self.placed, name))
+
+    def action_shift(self, by: int) -> None:
+        self._arrange_column(lambda name: self.column_layout.moved(self.placed, name, by))
+
+    def action_widen(self, by: int) -> None:
+        if self._places:
+            width = self._places[self.cursor_column].width + by
+            self._arrange_column(lambda name: self.column_layout.with_width(name, width))
+
+    def action_trajectory(self) -> None:
+        """The values over time of the signal under the cursor, beside it, or no longer."""
+        column = self.column_under_cursor
+        if column is None:
+            return
+        if column.name not in self.signals:
+            self.notify(f"{column.name} is no signal: it has no values over time", markup=False)
+            return
+        self.choose_layout(self.column_layout.with_trajectory(column.name))
+
+    def action_columns(self) -> None:
+        self._tell(self.ColumnsWanted(self))
+
+    # Copying
+
+    def action_copy(self, form: str) -> None:
+        """The marked rows, else the cursor's, with the columns that are shown."""
+        rows = self.rows_acted_on
+        columns = tuple(one.column for one in self.shown if one.drawn is None)
+        if not len(rows) or not columns:
+            self.notify("there is no row to copy")
+            return
+        self._copy(Table(columns), rows, form)
+
+    @work(thread=True, exclusive=True, group="copy")
+    def _copy(self, table: Table, rows: Rows, form: str) -> None:
+        taken = table.take(rows[:COPIED_ROWS])
+        text = as_tsv(taken) if form == "TSV" else as_json_lines(taken)
+        of = "" if len(taken) == len(rows) else f"the first {len(taken):,} of "
+        plural = "s" if len(rows) > 1 else ""
+        said = f"copied {of}{len(rows):,} row{plural} as {form}" + (": x exports all" if of else "")
+        self.app.call_from_thread(self._to_clipboard, text, said)
+
+    def _to_clipboard(self, text: str, said: str) -> None:
+        self.app.copy_to_clipboard(text)
+        self.notify(said)
+
+    # The mouse
 
     def on_focus(self) -> None:
         self.refresh()
@@ -304,7 +359,9 @@ class VirtualTable(TableView, can_focus=True):
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        if event.y == 0:
+        if self._was_dragged:
+            self._was_dragged = False
+        elif event.y == 0:
             self._click_header(event.x)
         elif self.scroll_offset.y + event.y - 1 < self.row_count:
             self._move_cursor(self.scroll_offset.y + event.y - 1)
@@ -312,18 +369,39 @@ class VirtualTable(TableView, can_focus=True):
                 self.action_choose()
 
     def _click_header(self, x: int) -> None:
+        place = self._place_at(x)
+        if place is not None:
+            self.cursor_column = place.index
+            self.action_sort()
+
+    def _place_at(self, x: int) -> ColumnPlace | None:
+        """The column at so many cells from the widget's left edge."""
         content_x = x if x < self._fixed_width else x + self.scroll_offset.x
-        for place in self._visible_places():
-            if place.x <= content_x < place.end:
-                self.cursor_column = place.index
-                self.action_sort()
-                return
+        places = self._visible_places()
+        return next((place for place in places if place.x <= content_x < place.end), None)
 
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """The gap behind a column's name is its edge, to be dragged."""
+        self._was_dragged = False
+        if event.y != 0 or not self.edited:
+            return
+        place = self._place_at(event.x)
+        if place is not None and self._place_at(event.x + 1) != place:
+            self._dragged = place
+            self.capture_mouse()
 
-def _order_or_error(
-    table: Table, sort: SortKey | None, row_filter: RowFilter | None, step: int
-) -> RowOrder | WlError:
-    try:
-        return make_order(table, sort, row_filter, step, time.monotonic())
-    except WlError as error:
-        return error
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self._dragged is None:
+            return
+        place = self._places[self._dragged.index]
+        left = place.x - (self.scroll_offset.x if place.index >= self.fixed else 0)
+        name = self.shown[place.index].name
+        self._was_dragged = True
+        self.set_layout(self.column_layout.with_width(name, event.x - left))
+
+    def on_mouse_up(self) -> None:
+        if self._dragged is not None:
+            self._dragged = None
+            self.release_mouse()
+            if self._was_dragged:
+                self._tell(self.LaidOut(self))

@@ -6,8 +6,10 @@ Moving the cursor, sorting and filtering are `VirtualTable`'s part.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeAlias
 
+import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 from textual.cache import LRUCache
@@ -16,21 +18,27 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from tui.widgets.cells import GAP, ColumnPlace, fit_cell, fit_name, place_columns
-from tui.widgets.ordering import RowOrder, SortKey
+from tui.widgets.cells import GAP, ColumnPlace, ShownColumn, fit_name, place_columns
+from tui.widgets.column_layout import Layout, Placed
+from tui.widgets.marks import Ids, Marks
+from tui.widgets.ordering import RowOrder
+from wl_core.row_order import SortKey
 from wl_core.table import Table, TableColumn
 
-GUTTER = 2  # the cursor's mark and the discarded row's mark
+GUTTER = 3  # the cursor's mark, that of a marked and that of a discarded row
 CURSOR_MARK = "▸"
+ROW_MARK = "●"
 DISCARDED_MARK = "✗"
-CacheKey = tuple[int, int, int, bool, int, int]
+BORDER = "│"  # between the pinned columns and those that scroll
+DrawTrajectory: TypeAlias = Callable[[int, str], str]  # of a row and a signal
+CacheKey: TypeAlias = tuple[int, int, int, bool, int, int, bool]
 
 
 class TableView(ScrollView):
     """A picture of a table: state that is shown, and the line API that shows it.
 
-    ``fixed`` columns at the left never scroll away. Rows whose flag column ``dim_flag`` is true are
-    dimmed and marked.
+    ``pinned_first`` columns at the left never scroll away, until a layout says which. Rows whose
+    flag column ``dim_flag`` is true are dimmed and marked.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -43,13 +51,20 @@ class TableView(ScrollView):
         "table--dim",
     }
 
-    def __init__(self, *, fixed: int, dim_flag: str, widget_id: str | None) -> None:
+    def __init__(self, *, pinned_first: int, dim_flag: str, widget_id: str | None) -> None:
         super().__init__(id=widget_id)
-        self.fixed = fixed
+        self.pinned_first = pinned_first
         self.dim_flag = dim_flag
         self.table = Table(())
+        self.ids: Ids = np.empty(0, np.intp)
         self.order = RowOrder()
-        self.sort_key: SortKey | None = None
+        self.sort_keys: tuple[SortKey, ...] = ()
+        self.marks = Marks()
+        self.column_layout = Layout()
+        self.draw_trajectory: DrawTrajectory = _no_trajectory
+        self.placed: list[Placed] = []  # all columns, hidden ones too
+        self.shown: list[ShownColumn] = []
+        self.fixed = 0  # how many of them are pinned
         self.cursor = 0
         self.cursor_column = 0
         self._places: list[ColumnPlace] = []
@@ -68,22 +83,67 @@ class TableView(ScrollView):
         return self.order.row_at(self.cursor) if self.row_count else None
 
     @property
+    def shown_under_cursor(self) -> ShownColumn | None:
+        return self.shown[self.cursor_column] if self.cursor_column < len(self.shown) else None
+
+    @property
     def column_under_cursor(self) -> TableColumn | None:
-        columns = self.table.columns
-        return columns[self.cursor_column] if self.cursor_column < len(columns) else None
+        """The table's column under the cursor: that of the signal, on a trajectory."""
+        shown = self.shown_under_cursor
+        return None if shown is None else shown.column
+
+    @property
+    def rows_in_sight(self) -> list[int]:
+        """The table's rows that the scroll position leaves on the screen."""
+        top = self.scroll_offset.y
+        places = range(top, min(top + max(0, self.size.height - 1), self.row_count))
+        return [self.order.row_at(place) for place in places]
+
+    @property
+    def columns_in_sight(self) -> list[str]:
+        """Names of the table's columns that the scroll position leaves on the screen."""
+        return [one.column.name for one in self._shown_in_sight() if one.drawn is None]
+
+    @property
+    def trajectories_in_sight(self) -> list[str]:
+        """The signals whose trajectories the scroll position leaves on the screen."""
+        return [one.column.name for one in self._shown_in_sight() if one.drawn is not None]
+
+    def _shown_in_sight(self) -> list[ShownColumn]:
+        return [self.shown[p.index] for p in self._visible_places() if p.index < len(self.shown)]
+
+    def redraw(self) -> None:
+        """What is drawn of the rows has changed."""
+        self._generation += 1
+        self.refresh()
 
     def _lay_out(self) -> None:
-        widths = {
-            self.table.columns[place.index].name: place.width
-            for place in self._places
-            if place.index < len(self.table.columns)
-        }
-        self._places = place_columns(self.table, widths, GUTTER)
-        self._generation += 1
+        """Place the columns of the table; the column cursor stays on the column of its name."""
+        under = self.shown_under_cursor
+        widths = {self.shown[place.index].name: place.width for place in self._places}
+        self.placed = self.column_layout.placed(self.table.names, self.pinned_first)
+        seen = [one for one in self.placed if not one.hidden]
+        self.shown = [self._shown_column(one) for one in seen]
+        self.fixed = sum(one.pinned for one in seen)
+        self._places = place_columns(self.shown, self.column_layout.widths, widths, GUTTER)
+        self._put_column_cursor(under)
         self.cursor = clamp(self.cursor, 0, max(0, self.row_count - 1))
         width = self._places[-1].end if self._places else GUTTER
         self.virtual_size = Size(width, self.row_count + 1)
-        self.refresh()
+        self.redraw()
+
+    def _put_column_cursor(self, under: ShownColumn | None) -> None:
+        names = [one.name for one in self.shown]
+        if under is not None and under.name in names:
+            self.cursor_column = names.index(under.name)
+        else:
+            self.cursor_column = clamp(self.cursor_column, 0, max(0, len(names) - 1))
+
+    def _shown_column(self, placed: Placed) -> ShownColumn:
+        if placed.signal is None:
+            return ShownColumn(placed.name, self.table.column(placed.name))
+        signal, draw = placed.signal, self.draw_trajectory
+        return ShownColumn(placed.name, self.table.column(signal), lambda row: draw(row, signal))
 
     @property
     def _fixed_width(self) -> int:
@@ -115,8 +175,9 @@ class TableView(ScrollView):
             return Strip.blank(width, self._style())
         row, at_cursor = self.order.row_at(place), place == self.cursor
         column = self.cursor_column if at_cursor else -1
-        # Focus changes a row's style only under the cursor.
-        key = (self._generation, row, place % 2, at_cursor and self.has_focus, column, scroll_x)
+        hot = at_cursor and self.has_focus  # focus changes a row's style only under the cursor
+        marked = self._is_marked(row)
+        key = (self._generation, row, place % 2, hot, column, scroll_x, marked)
         strip = None if self.text_selection else self._strips.get(key)
         if strip is None or strip.cell_length != width:
             style = self._row_style(row, place, at_cursor)
@@ -137,9 +198,14 @@ class TableView(ScrollView):
             return False
         return bool(self.table.column(self.dim_flag).cell(row))
 
+    def _is_marked(self, row: int) -> bool:
+        return self.marks.count > 0 and int(self.ids[row]) in self.marks
+
     def _row(self, row: int, style: Style, at_cursor: bool) -> Strip:
-        gutter = (CURSOR_MARK if at_cursor else " ") + (
-            DISCARDED_MARK if self._is_dim(row) else " "
+        gutter = (
+            (CURSOR_MARK if at_cursor else " ")
+            + (ROW_MARK if self._is_marked(row) else " ")
+            + (DISCARDED_MARK if self._is_dim(row) else " ")
         )
         cells = [(p.index, self._cell_text(p, row) + " " * GAP) for p in self._visible_places()]
         hot = self._style("table--cell-cursor") if at_cursor else style
@@ -147,33 +213,41 @@ class TableView(ScrollView):
 
     def _cell_text(self, place: ColumnPlace, row: int) -> str:
         """A cell; of a number that the edge would cut only an ellipsis, for half a number lies."""
-        column = self.table.columns[place.index]
-        if column.kind != "number" or place.index < self.fixed:
-            return fit_cell(column, row, place.width)
-        scroll_x = self.scroll_offset.x
+        shown = self.shown[place.index]
+        if not shown.is_number or place.index < self.fixed:
+            return shown.fit(row, place.width)
+        scroll_x, there = self.scroll_offset.x, shown.column.is_filled(row)
         if place.x < self._fixed_width + scroll_x:
-            return ("…" if column.present[row] else "").rjust(place.width)
+            return ("…" if there else "").rjust(place.width)
         if place.x + place.width > scroll_x + self.size.width:
-            return ("…" if column.present[row] else "").ljust(place.width)
-        return fit_cell(column, row, place.width)
+            return ("…" if there else "").ljust(place.width)
+        return shown.fit(row, place.width)
 
     def _header(self, scroll_x: int, width: int) -> Strip:
         style = self._style("table--header")
-        cells = []
-        for place in self._visible_places():
-            column = self.table.columns[place.index]
-            arrow = ""
-            if self.sort_key is not None and self.sort_key.column == column.name:
-                arrow = "▼" if self.sort_key.descending else "▲"
-            name = fit_name(column.name, place.width, arrow)
-            aligned = name.rjust if column.kind == "number" else name.ljust
-            cells.append((place.index, aligned(place.width) + " "))
-        gutter = " ‹" if scroll_x else "  "
+        cells = [(place.index, self._heading(place)) for place in self._visible_places()]
+        gutter = "  ‹" if scroll_x else "   "
         hot = self._style("table--header-cursor")
         strip = self._assemble(gutter, cells, style, hot).crop_extend(0, width, style)
         if self.virtual_size.width - scroll_x > width:
             strip = Strip.join([strip.crop(0, width - 1), Strip([Segment("›", style)])])
         return strip
+
+    def _heading(self, place: ColumnPlace) -> str:
+        shown = self.shown[place.index]
+        arrow = "" if shown.drawn is not None else self._sort_mark(shown.column.name)
+        name = fit_name(shown.name, place.width, arrow)
+        aligned = name.rjust if shown.is_number else name.ljust
+        is_last_pinned = place.index == self.fixed - 1 < len(self.shown) - 1
+        return aligned(place.width) + (BORDER if is_last_pinned else " ")
+
+    def _sort_mark(self, name: str) -> str:
+        """``▼``, the largest first, or ``▲``; with the number of the key where there are many."""
+        for number, key in enumerate(self.sort_keys, 1):
+            if key.column == name:
+                arrow = "▼" if key.descending else "▲"
+                return f"{arrow}{number}" if len(self.sort_keys) > 1 else arrow
+        return ""
 
     def _assemble(
         self, gutter: str, cells: list[tuple[int, str]], style: Style, hot: Style
@@ -195,12 +269,6 @@ class TableView(ScrollView):
         rest = Strip(scrolled)
         return Strip.join([Strip(fixed), rest.crop(cut, rest.cell_length) if cut > 0 else rest])
 
-    @property
-    def columns_in_sight(self) -> list[str]:
-        """Names of the columns that the scroll position leaves on the screen."""
-        columns = self.table.columns
-        return [columns[p.index].name for p in self._visible_places() if p.index < len(columns)]
-
     def _visible_places(self) -> list[ColumnPlace]:
         left = self._fixed_width + self.scroll_offset.x
         right = self.scroll_offset.x + self.size.width
@@ -219,3 +287,7 @@ class TableView(ScrollView):
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()
+
+
+def _no_trajectory(row: int, signal: str) -> str:
+    return ""
