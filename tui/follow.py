@@ -25,6 +25,7 @@ from tui.pasts import Pasts
 from tui.sample_table import NO_ROWS, SampleRows, sample_rows
 from wl_core.codec import DamagedFrame, Event, frame_events
 from wl_core.errors import ProjectionParkedError
+from wl_core.plugins import load_plugins
 from wl_core.table import Table
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ class Follower(threading.Thread):
 
     def prepare(self) -> None:
         """Open and read the run already; nothing is posted before `start`."""
+        load_plugins()  # which two threads must not do at once
         self._is_heard.clear()
         super().start()
 
