@@ -29,6 +29,7 @@ from tui.pane import Pane
 from tui.screens.base import RunScreen
 from tui.screens.help import HelpScreen
 from tui.screens.main import MainScreen
+from tui.screens.runs import RunsScreen
 from tui.screens.trouble import TroubleScreen
 from tui.theme import STATE_COLOURS, THEMES
 from wl_core.errors import UsageError, WlError
@@ -58,6 +59,7 @@ class WlApp(App[None]):
     TITLE = "wl"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True, id="app.interrupt"),
+        Binding("R", "runs", "Runs", show=False, id="app.runs"),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+p", "command_palette", "Find a command", show=False, id="app.palette"),
         Binding(
@@ -198,6 +200,11 @@ class WlApp(App[None]):
         except (WlError, OSError) as error:
             self.wanted_step = None if self.news is None else self.news.moment
             self.notify(str(error), severity="error", markup=False)
+
+    def action_runs(self) -> None:
+        """The runs that lie beside this one, unless they are in sight already."""
+        if not any(isinstance(screen, RunsScreen) for screen in self.screen_stack):
+            self.push_screen(RunsScreen(self.path.resolve().parent))
 
     def action_help(self) -> None:
         if not isinstance(self.screen, HelpScreen):
