@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import warm
 from tests.core.cli_runs import IDS, LogWriter, floats, values, write_run
 
 WL = [sys.executable, "-c", "from wl_core.cli import main; main()"]
@@ -26,16 +27,7 @@ SECONDS = 30
 
 
 def wl(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*WL, *arguments],
-        cwd=cwd,
-        env=os.environ | environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    return warm.wl(*arguments, cwd=cwd, env=os.environ | environment, timeout=SECONDS)
 
 
 def ok(*arguments: str, cwd: Path, **environment: str) -> str:
@@ -163,6 +155,7 @@ def test_samples_are_sorted_filtered_limited_and_cut(folder: Path) -> None:
     assert ids("--sort", "loss") == ["s2", "s1", "s3", "s4"]
     assert ids("--sort", "loss", "--desc") == ["s3", "s1", "s2", "s4"]
     assert ids("--sort", "loss", "--desc", "--limit", "2") == ["s3", "s1"]
+    assert ids("--sort", "discarded,loss:desc") == ["s1", "s2", "s4", "s3"]
     assert ids("--where", "loss > 1 and not discarded") == ["s1"]
     assert ids("--where", "loss is empty") == ["s4"]
     assert ids("--limit", "0") == []

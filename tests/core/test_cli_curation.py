@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 import wl_core as wl
+from tests import warm
 from tests.core.cli_runs import write_run
 from tests.core.watched_runs import events, frames, sample
 from wl_core import cli
@@ -241,8 +241,8 @@ class Training:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-c", _TRAINING, str(self.path), str(self._stop)]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        command = ["-c", _TRAINING, self.path, self._stop]
+        self.process = warm.Process(command, stderr=subprocess.PIPE)
 
     def kill(self) -> None:
         self.process.kill()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 import wl_core as wl
+from tests import warm
 from tests.core.watched_runs import Finished, events, history, loss, sample
 from wl_core.columns import Column, Digest
 from wl_core.label_column import LabelColumn
@@ -307,11 +307,8 @@ sys.stdin.read()  # alive until the test has looked
 
 def test_another_process_filters_the_labels_of_a_training(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    training = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", TRAINING, str(run)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+    training = warm.Process(
+        ["-W", "error", "-c", TRAINING, run], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     with training:
         assert training.stdin is not None
@@ -343,10 +340,7 @@ def wait_for_step(run: Path, step: int) -> None:
 
 
 def samples(run: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from wl_core.cli import main; main()", "samples", str(run)]
-    return subprocess.run(
-        [*command, *options], capture_output=True, text=True, timeout=SECONDS, check=False
-    )
+    return warm.wl("samples", run, *options, timeout=SECONDS)
 
 
 def ids_where(run: Path, text: str) -> list[str]:

@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import wl_core as wl
+from tests import warm
 from wl_core.cli import main
 
 SECONDS = 60
@@ -57,13 +56,11 @@ class Steered:
         (folder / "hp.yaml").write_text(SETTINGS)
         self._read = read
         self._reader: wl.Run | None = None
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: warm.Process | None = None
 
     def start(self) -> None:
         environment = os.environ | {"PYTHONPATH": str(Path(wl.__file__).parents[1])}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", TRAINING], cwd=self.folder, env=environment
-        )
+        self.process = warm.Process(["-c", TRAINING], cwd=self.folder, env=environment)
 
     def kill(self) -> None:
         if self._reader is not None:

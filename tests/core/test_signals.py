@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import wl_core as wl
+from tests import warm
 from tests.core.watched_runs import (
     Described,
     Finished,
@@ -149,11 +150,7 @@ print("went on")
 
 
 def test_a_real_ctrl_c_stops_it_and_the_script_goes_on(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _INTERRUPTED, str(tmp_path / "run")],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = warm.Process(["-c", _INTERRUPTED, tmp_path / "run"], stdout=subprocess.PIPE)
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

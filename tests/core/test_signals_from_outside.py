@@ -6,13 +6,13 @@ import contextlib
 import io
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import warm
 from wl_core.cli import main
 from wl_core.run import open_run
 
@@ -117,9 +117,7 @@ def wait_for_step(run: Path, step: int) -> None:
 
 def test_the_signals_of_a_training_are_read_from_outside(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with subprocess.Popen(
-        [sys.executable, "-c", _TRAINING, str(run)], stderr=subprocess.PIPE, text=True
-    ) as training:
+    with warm.Process(["-c", _TRAINING, run], stderr=subprocess.PIPE) as training:
         try:
             wait_for_step(run, 6)
             wl("stop", run)

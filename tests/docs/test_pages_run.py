@@ -15,6 +15,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,10 +24,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"<!-- (file|from|run): (\S+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SECONDS = 120
+QUOTED = re.compile(r"""'[^']*'|"[^"$`\\]*\"""")
+FOR_BASH = re.compile(r"""[][|&;<>$`*?~#\\(){}'"\n]|^\w+=""")
 
 
 def blocks(page: Path) -> list[tuple[str, str, str]]:
@@ -38,15 +43,39 @@ def unindented(text: str) -> str:
     return "".join(line.lstrip() for line in text.splitlines(keepends=True))
 
 
-def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
+def environment() -> dict[str, str]:
+    return os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONWARNINGS": "error",
     }
-    return subprocess.run(
-        command,
+
+
+def run_python(
+    arguments: list[str], folder: Path, needs_torch: bool = True
+) -> subprocess.CompletedProcess[str]:
+    return warm.run(
+        arguments,
         cwd=folder,
-        env=environment,
+        env=environment(),
+        stderr=subprocess.STDOUT,
+        timeout=SECONDS,
+        modules=warm.TORCH if needs_torch else warm.COMMAND,
+    )
+
+
+def run_console(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """By bash, but for a script or ``wl`` alone, with nothing in its arguments that is for bash."""
+    if not FOR_BASH.search(QUOTED.sub("", command)):
+        program, *arguments = shlex.split(command)
+        if program == "python" and arguments[0].endswith(".py"):
+            return run_python(arguments, folder)
+        if program == "wl":
+            needs_torch = arguments[0] == "backfill"  # it imports the page's data set
+            return run_python([str(warm.WL), *arguments], folder, needs_torch)
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -68,7 +97,7 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
 
 def check_console(text: str, folder: Path) -> None:
     for command, expected in commands(text):
-        done = run(["bash", "-c", command], folder)
+        done = run_console(command, folder)
         assert done.returncode == 0, f"$ {command}\n{done.stdout}"
         if expected.strip():
             flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -90,7 +119,7 @@ def test_page(page: Path, tmp_path: Path) -> None:
             module = argument.partition("+")[2]
             if module and find_spec(module) is None:
                 continue
-            done = run([sys.executable, "-c", text], tmp_path)
+            done = run_python(["-c", text], tmp_path)
             assert done.returncode == 0, f"{text}\n{done.stdout}"
         else:
             assert argument == "console"

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from tests import warm
 from wl_core.directory import list_runs
 from wl_core.run import open_run
 from wl_plugins.demo import command
@@ -162,10 +163,10 @@ def test_on_a_terminal_the_tui_opens_on_the_training_and_leaving_it_ends_both(tm
 
 
 def test_a_training_may_stay_for_others_until_it_is_interrupted(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "wl_plugins.demo.train", "--steps", "1", "--run", tmp_path / "run",
+    process = warm.Process(
+        ["-m", "wl_plugins.demo.train", "--steps", "1", "--run", tmp_path / "run",
          "--keep-serving", "--stop-at-end-of-input"],
-        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     with process:
         assert any("staying" in line for line in process.stderr)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +9,7 @@ from torch.optim.lr_scheduler import MultiplicativeLR
 from torch.utils.data import DataLoader
 
 import wl_core as wl
+from tests import warm
 from wl_plugins.demo.dataset import NucleiTiles
 from wl_plugins.demo.model import UNet
 from wl_plugins.demo.tiles import all_tiles, tiles
@@ -25,8 +23,7 @@ STEPS = 30  # ten passes over the twelve tiles
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     path = tmp_path_factory.mktemp("demo") / "run"
-    command = [sys.executable, "-m", "wl_plugins.demo.train", "--steps", str(STEPS)]
-    done = subprocess.run([*command, "--run", path], capture_output=True, text=True, check=False)
+    done = warm.run(["-m", "wl_plugins.demo.train", "--steps", STEPS, "--run", path])
     assert done.returncode == 0, done.stderr
     assert f"step   {STEPS}/{STEPS}" in done.stderr
     return path

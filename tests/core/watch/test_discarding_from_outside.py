@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import wl_core as wl
+from tests import warm
 from tests.core.watched_runs import events, frames
 
 SECONDS = 60
@@ -32,7 +32,7 @@ while True:
 """
 
 
-def _wait_until(training: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+def _wait_until(training: warm.Process, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS
     while not condition():
         assert training.poll() is None, training.communicate()[1]
@@ -42,9 +42,7 @@ def _wait_until(training: subprocess.Popen[str], condition: Callable[[], bool]) 
 
 def test_a_sample_is_never_shown_again_once_the_training_has_obeyed(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    training = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(path)], stderr=subprocess.PIPE, text=True
-    )
+    training = warm.Process(["-c", SCRIPT, path], stderr=subprocess.PIPE)
     try:
         _wait_until(training, (path / "rank-0000" / "log" / "data.mdb").exists)
         with wl.open_run(path) as run:
