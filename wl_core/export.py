@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
@@ -27,6 +28,8 @@ from wl_core.run import Run
 from wl_core.table import Table, TableColumn
 
 Exporter: TypeAlias = Callable[[Iterator[Table], Path], None]
+# Of what is done, and of how much: gives what is told of each step.
+Progress: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int, int], Any]]]
 Destination: TypeAlias = Literal["pandas", "arrow"]
 
 
@@ -272,8 +275,15 @@ def exporter_of(path: Path, format_name: str | None) -> Exporter:
     return found[max(endings, key=len)]
 
 
-def write_file(parts: Iterator[tuple[float, Table]], path: Path, exporter: Exporter) -> int:
+def write_file(
+    parts: Iterator[tuple[float, Table]],
+    path: Path,
+    exporter: Exporter,
+    progress: Progress = progress_bar,
+) -> int:
     """Writes the file and gives the number of its rows; ``parts`` say how much is done with them.
+
+    ``progress`` shows it to whoever waits, as `progress_bar` does on stderr.
 
     Raises:
         WlError: it cannot be written; what was there before is as it was.
@@ -290,7 +300,7 @@ def write_file(parts: Iterator[tuple[float, Table]], path: Path, exporter: Expor
             show(round(1000 * done), 1000)
 
     try:
-        with progress_bar(f"writing {path.name}", 1000) as show:
+        with progress(f"writing {path.name}", 1000) as show:
             exporter(counted(), beside)
         bring_to_disk(beside)  # a file that is there after a power loss shall be whole
         beside.replace(path)

@@ -18,9 +18,9 @@ from textual.content import Content
 from textual.widgets import Footer, Input, Static
 
 from tui import commands
-from tui.actions import DecidingScreen
 from tui.follow import News
 from tui.pane import Pane
+from tui.pane_actions import PaneActionsScreen
 from tui.sample_table import RowKey
 from tui.screens.detail import DetailScreen
 from tui.screens.trouble import TroubleScreen
@@ -30,7 +30,7 @@ WIDE, TALL = 120, 30  # cells from which the dashboard is shown
 NUMBERED = 9  # panes that have a key of their own
 
 
-class MainScreen(DecidingScreen):
+class MainScreen(PaneActionsScreen):
     """Panes, of which one is active."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
