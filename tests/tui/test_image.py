@@ -5,9 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rich.style import Style
+from textual.app import App, ComposeResult
 
+from tests.tui.screens import screen_text, wait_for_text, wait_until
 from tui.scene import to_labels
-from tui.widgets.image import as_rgb
+from tui.widgets.error_map import (
+    FALSE_ALARM,
+    HIT,
+    MISS,
+    OTHER_CLASS,
+    error_codes,
+    error_overlays,
+    error_shares,
+)
+from tui.widgets.image import GROUND_TRUTH, PREDICTION, Instances, OverlayImage, as_rgb
 from tui.widgets.pixels import (
     Overlay,
     blend,
@@ -16,7 +27,9 @@ from tui.widgets.pixels import (
     outline,
     quadrant_strips,
     shrink_labels,
+    thinned,
 )
+from tui.widgets.viewport import STEP, Viewport, Window
 
 GREY = np.full((64, 64, 3), 100, np.uint8)
 
@@ -114,3 +127,132 @@ def test_predictions_of_many_forms_become_regions(
 
 def test_a_vector_is_no_mask() -> None:
     assert to_labels(np.zeros(10)) is None
+
+
+def test_zooming_cuts_around_the_centre_and_panning_stops_at_the_edge() -> None:
+    whole = Viewport().window(400, 200, 80, 20)
+    assert whole == Window(0, 0, 400, 200, 80, 20)
+    closer = Viewport().zoomed(2, 400, 200, 80, 20)
+    window = closer.window(400, 200, 80, 20)
+    assert window == Window(100, 50, 200, 100, 80, 20)
+    for _ in range(9):
+        window = closer.window(400, 200, 80, 20)
+        closer = closer.panned(1, 0, window, 400, 200)
+    assert window == Window(200, 50, 200, 100, 80, 20)
+    back = closer.panned(-1, 0, window, 400, 200).window(400, 200, 80, 20)
+    assert back.left == 150  # at once: no keys are lost beyond the edge
+    assert closer.zoomed(0.01, 400, 200, 80, 20) == Viewport()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 4000), (4000, 7)])
+def test_any_image_fits_at_any_zoom(size: tuple[int, int]) -> None:
+    view = Viewport(x=0.0, y=1.0)
+    for _ in range(30):
+        window = view.window(*size, 60, 20)
+        assert 1 <= window.columns <= 60
+        assert 1 <= window.rows <= 20
+        assert window.left + window.width <= size[0]
+        assert window.top + window.height <= size[1]
+        view = view.zoomed(STEP, *size, 60, 20)
+
+
+def test_the_error_map_counts_each_kind_of_pixel() -> None:
+    truth = np.array([[0, 0, 1, 2], [0, 1, 1, 2]], np.int32)
+    said = np.array([[0, 1, 1, 1], [0, 0, 1, 2]], np.int32)
+    codes = error_codes(truth, said, classes=True)
+    assert codes.tolist() == [[0, FALSE_ALARM, HIT, OTHER_CLASS], [0, MISS, HIT, HIT]]
+    assert error_shares(truth, said, classes=True) == {
+        HIT: 3 / 8,
+        FALSE_ALARM: 1 / 8,
+        MISS: 1 / 8,
+        OTHER_CLASS: 1 / 8,
+    }
+    # Instances have numbers, which no class agrees with.
+    assert error_shares(truth, said, classes=False) == {HIT: 4 / 8, FALSE_ALARM: 1 / 8, MISS: 1 / 8}
+
+
+def test_errors_differ_in_shape_and_in_letter() -> None:
+    truth, said = square(8, 40), square(24, 56)
+    codes = error_codes(truth, said, classes=False)
+    overlays = error_overlays(codes, error_shares(truth, said, classes=False), 1.0)
+    assert len({overlay.pattern for overlay in overlays}) == len(overlays)
+    text = "".join(
+        strip.text for strip in character_strips(GREY, overlays, 64, 64, Style(), fill=True)
+    )
+    assert {"t", "f", "n"} <= set(text)
+    drawn = blend(GREY, overlays, 64, 64, fill=True)
+    filled = (drawn != GREY).any(2)
+    assert filled[45:55, 45:55].all()  # false positives are solid
+    assert 0.3 < filled[9:20, 9:20].mean() < 0.7  # false negatives striped
+    assert filled[27:38, 27:38].mean() < 0.2  # true positives dotted
+
+
+def test_opacity_is_how_densely_a_filling_is_strewn_with_letters() -> None:
+    counts = []
+    for opacity in (0.25, 0.5, 1.0):
+        overlay = Overlay("p", square(8, 56), "#FF0000", "P", opacity)
+        strips = character_strips(GREY, [overlay], 64, 64, Style(), fill=True)
+        counts.append("".join(strip.text for strip in strips).count("p"))
+    assert 0 < counts[0] < counts[1] < counts[2]
+
+
+def test_a_huge_image_is_thinned_before_it_is_shrunk() -> None:
+    rgb = np.zeros((4096, 4096, 3), np.uint8)
+    assert thinned(rgb, 100, 100).shape == (316, 316, 3)
+    assert thinned(rgb[:200, :200], 100, 100).shape == (200, 200, 3)
+
+
+class Gallery(App[None]):
+    """The widget on three instances in a row."""
+
+    def compose(self) -> ComposeResult:
+        yield OverlayImage()
+
+    def on_mount(self) -> None:
+        labels = square(4, 14, 3) + square(24, 34, 5) + square(44, 54, 9)
+        truth = Overlay(GROUND_TRUTH, labels, "#0000FF", "G")
+        said = Overlay(PREDICTION, square(4, 34), "#FF0000", "P", 0.5)
+        instances = Instances(labels, (3, 5, 9), lambda number: f"class {number}")
+        self.query_one(OverlayImage).set_image(GREY, [said, truth], instances=instances)
+
+
+async def test_keys_of_the_picture() -> None:
+    app = Gallery()
+    async with app.run_test(size=(60, 24)) as pilot:
+        image = app.query_one(OverlayImage)
+        image.focus()
+        image.wanted_mode = "characters"  # whatever colours the terminal of the tests has
+        await pilot.press("n", "n")
+        await wait_for_text(pilot, "I instance 2 of 3, class 5")
+        assert set(image.overlays[-1].labels[24:34, 24:34].ravel()) == {1}
+        assert "IIII" in screen_text(app)  # not hidden under the outline of the ground truth
+        await pilot.press("N", "N")
+        await wait_for_text(pilot, "I instance 3 of 3, class 9")
+
+        await pilot.press("s")
+        await wait_for_text(pilot, "this instance alone")
+        assert GROUND_TRUTH not in [overlay.name for overlay in image.shown_overlays]
+        await pilot.press("s", *["plus"] * 4)
+        await wait_for_text(pilot, "64×64 px, zoom 4×")
+        await pilot.press("n")  # wraps around, and the first is brought into sight
+        assert image.window is not None
+        assert image.window.cut(image.overlays[-1].labels).sum() == 100
+        top = image.window.top
+        await pilot.press("j", "down")
+        assert image.window.top > top
+        await pilot.press("0")
+        await wait_for_text(pilot, "64×64 px")
+        assert image.view == Viewport()
+
+        await pilot.press("a")
+        await wait_for_text(pilot, "■ P prediction 75%")
+        await pilot.press("o")
+        await wait_for_text(pilot, "▣ P prediction")
+        await pilot.press("m", "o")
+        await wait_for_text(pilot, "□ P prediction")
+        await pilot.press("w")
+        await wait_for_text(pilot, "T true positive 4.9%", "N false negative 2.4%")
+        await pilot.resize_terminal(30, 12)
+        await wait_for_text(pilot, "T true positive 4.9%")
+        await pilot.press("w", "b")
+        await wait_until(pilot, lambda: "G" not in screen_text(app).splitlines()[3])

@@ -67,7 +67,7 @@ class Instances:
     def overlay(self, annotation_id: int) -> Overlay | None:
         """Where that one is, None when no pixel of it is to be seen."""
         labels = (self.labels == annotation_id).astype(np.int32)
-        return Overlay(INSTANCE, labels, YELLOW, "I") if labels.any() else None
+        return Overlay(INSTANCE, labels, YELLOW, "I", above=True) if labels.any() else None
 
 
 class OverlayImage(Drawing):

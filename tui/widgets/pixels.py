@@ -42,7 +42,8 @@ class Overlay:
 
     A region is filled to ``opacity`` or, where that is 0, outlined; neighbouring regions of
     different labels get an outline between them. ``pattern`` tells fillings apart by shape.
-    ``letter`` draws the outline where there is no colour, and in lower case the filling.
+    ``letter`` draws the outline where there is no colour, and in lower case the filling; where
+    outlines meet that of an overlay ``above`` all others is seen.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Overlay:
     letter: str
     opacity: float = 0.0
     pattern: Pattern = "solid"
+    above: bool = False
 
 
 def thinned(array: npt.NDArray[Any], width: int, height: int) -> npt.NDArray[Any]:
@@ -233,7 +235,8 @@ def character_strips(
             inside = (labels > 0) & _strewn(overlay.opacity, width, height) & ~drawn
             characters[inside], owners[inside] = overlay.letter.lower(), index
         edge = outline(labels)
-        characters[edge] = np.where(drawn[edge], SEVERAL, overlay.letter)
+        several = drawn[edge] & (not overlay.above)
+        characters[edge] = np.where(several, SEVERAL, overlay.letter)
         owners[edge] = index
         drawn |= edge
     styles = [style + Style(color=overlay.colour) for overlay in overlays]
