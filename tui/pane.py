@@ -80,7 +80,7 @@ class Pane(Vertical):
         self.sample: SampleKey | None = None
         self._active = False
         self._heading = ""
-        self._moment: int | None = None
+        self._past_step: int | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(classes="pane--title")
@@ -131,12 +131,17 @@ class Pane(Vertical):
     @property
     def at_step_option(self) -> str:
         """What makes a `command` print the moment that is shown: ``" --at-step 7"`` or nothing."""
-        return "" if self._moment is None else f" --at-step {self._moment}"
+        return "" if self._past_step is None else f" --at-step {self._past_step}"
+
+    @property
+    def moment(self) -> int | None:
+        """The step of the past that is shown, None: the run as it is."""
+        return self._past_step
 
     def set_moment(self, step: int | None) -> None:
-        """Which step of the past the pane shows from now on, None: the run as it is."""
-        if step != self._moment:
-            self._moment = step
+        """Shows that step of the past from now on, None: the run as it is."""
+        if step != self._past_step:
+            self._past_step = step
             self._show_title()
 
     @property
@@ -188,8 +193,8 @@ class Pane(Vertical):
     def _show_title(self) -> None:
         mark = "▸" if self._active else " "
         parts: list[str | tuple[str, str]] = [(f"{mark}{self.key_name} {self.title} ", "bold")]
-        if self._moment is not None:
-            parts.append((f"@ step {self._moment:,} ", "bold reverse"))
+        if self._past_step is not None:
+            parts.append((f"@ step {self._past_step:,} ", "bold reverse"))
         if self._heading:
             parts.append((f" {self._heading}", "dim"))
         if self.is_mounted:

@@ -246,7 +246,7 @@ class SlicesPane(Pane):
         else:
             said = [f"{asked.rows} × {asked.columns} · {asked.value_said} · {kind}"]
             said += [f"where {asked.where}"] if asked.where else []
-        if self._news is not None and self._moment is None and self._counted_at:
+        if self._news is not None and self.moment is None and self._counted_at:
             old = self._news.position > rows.position
             steps = self._news.step - rows.step
             if old:

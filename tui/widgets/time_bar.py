@@ -89,7 +89,7 @@ class TimeBar(Widget, can_focus=True):
         Binding("space", "play", "Play / halt", id="time.play"),
         Binding("plus,equals_sign", "faster(1)", "Faster", show=False, id="time.faster"),
         Binding("minus", "faster(-1)", "Slower", show=False, id="time.slower"),
-        Binding("b", "stop_here", "Halt here", id="time.stop"),
+        Binding("b", "stop_here", "Halt here", show=False, id="time.stop"),
         Binding("B", "stop_at_marks", "Halt at marks", show=False, id="time.stop_at_marks"),
         Binding("enter", "stay", "Stay here", id="time.stay"),
         Binding("escape", "leave", "Live, close", id="time.leave"),
@@ -193,7 +193,7 @@ class TimeBar(Widget, can_focus=True):
         if replay.at_marks:
             said.append("halts at marks")
         here = [f"{mark.symbol} {mark.text}" for mark in self.marks if int(mark.step) == self.step]
-        keys = "←→ step · space plays · [ ] marks · b halts here · + - speed · L live"
+        keys = "←→ step · space plays · [ ] marks · b halts here · + - speed · ⏎ stay · L live"
         text = "  ".join([*said, shorten(" ".join(here), 60)] if here else said)
         style = self.get_component_rich_style("time--faint")
         return Strip([Segment(text, self.rich_style), Segment(f"   {keys}", style)])
