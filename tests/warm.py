@@ -172,6 +172,7 @@ def run(
             status = process.wait(timeout)
         finally:
             process.kill()
+            process.wait()
         output.seek(0)
         errors.seek(0)
         done = subprocess.CompletedProcess(process.args, status, output.read(), errors.read())
