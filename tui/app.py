@@ -50,6 +50,7 @@ class WlApp(App[None]):
         panes: the panes of the main screen, None: those that plugins provide.
         config: what the person has set.
         read_only: nothing may be said to the run.
+        open_first: how the first run is opened, where that has begun already (`ahead`).
 
     Raises:
         UsageError: the config names a theme or a key that there is not.
@@ -75,6 +76,7 @@ class WlApp(App[None]):
         *,
         config: Config | None = None,
         read_only: bool = False,
+        open_first: Callable[[], Run] | None = None,
     ) -> None:
         super().__init__()
         for theme in THEMES:
@@ -83,7 +85,7 @@ class WlApp(App[None]):
         self.config = config or Config()
         check_config(self.config, self.available_themes)
         self.read_only = read_only
-        self.follower = self._new_follower()
+        self.follower = self._new_follower(open_first)
         self.memory = Memory(memory_file(path))
         self.news: News | None = None
         self.wanted_step: int | None = None  # what `show_step` was asked for last
@@ -109,9 +111,8 @@ class WlApp(App[None]):
             yield SystemCommand(title, summary(action), partial(action, self))
         yield SystemCommand("Theme", "Other colours, for now", self.action_change_theme)
 
-    def _new_follower(self) -> Follower:
-        path = self.path
-        return Follower(lambda: open_run(path), self.post_message)
+    def _new_follower(self, opened: Callable[[], Run] | None = None) -> Follower:
+        return Follower(opened or partial(open_run, self.path), self.post_message)
 
     async def on_mount(self) -> None:
         self._reporting.enter_context(load_plugins().reporting_to(self._plugin_failures.append))

@@ -25,7 +25,6 @@ from tui.pasts import Pasts
 from tui.sample_table import NO_ROWS, SampleRows, sample_rows
 from wl_core.codec import DamagedFrame, Event, frame_events
 from wl_core.errors import ProjectionParkedError
-from wl_core.plugins import load_plugins
 from wl_core.table import Table
 
 if TYPE_CHECKING:
@@ -170,24 +169,11 @@ class Follower(threading.Thread):
         self._pause = interval
         self._seen: tuple[int, float] = (-1, 0.0)  # the log's last transaction, and when
         self._taken_in = -1  # the position at which the tail was last read
-        self._is_heard = threading.Event()
-        self._is_heard.set()
         self._curves: Mapping[str, Curve] = {}
         self._signals: frozenset[str] = frozenset()
         self.looks = 0
 
     # Called from the event loop
-
-    def prepare(self) -> None:
-        """Open and read the run already; nothing is posted before `start`."""
-        load_plugins()  # which two threads must not do at once
-        self._is_heard.clear()
-        super().start()
-
-    def start(self) -> None:
-        if self.ident is None:
-            super().start()
-        self._is_heard.set()
 
     def set_attentive(self, is_attentive: bool) -> None:
         """Whether somebody looks: if not, the log is looked at seldom, but it still is.
@@ -225,7 +211,6 @@ class Follower(threading.Thread):
         """End the thread, which closes the run."""
         self._closed = True
         self._questions.put(None)
-        self._is_heard.set()
         if self.ident is not None:  # it may never have been started
             self.join(timeout)
 
@@ -235,15 +220,12 @@ class Follower(threading.Thread):
         try:
             with closing(self._open_run()) as run:
                 try:
-                    run.refresh(budget_seconds=self._interval)
-                    self._is_heard.wait()
                     self._follow(run)
                 finally:
                     self._pasts.close()
         except Exception as error:  # noqa: BLE001  # a dead follower must say so, on the screen
             self._closed = True
             self._refuse_questions()
-            self._is_heard.wait()
             self._post(FollowerDied(error))
 
     def _follow(self, run: Run) -> None:
