@@ -68,6 +68,10 @@ def served(run: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], st
             link = process.stdout.readline().strip()
             assert link.startswith("http://127.0.0.1:"), process.communicate()
             yield process, link
+        except AssertionError as error:
+            process.kill()
+            error.add_note(f"The server said:\n{process.communicate()[1]}")
+            raise
         finally:
             process.kill()
 
@@ -136,6 +140,7 @@ class Tab:
         def is_there() -> bool:
             nonlocal seen
             seen = self.screen()
+            assert not self.page.get_by_text("The session has ended").is_visible()
             return condition(seen)
 
         try:
