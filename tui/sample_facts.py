@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tui.follow import News
+from tui.instance_table import load_instances
 from tui.lazy import is_prepared
-from tui.panes.instances import load_instances
 from tui.sample_table import BOOKKEEPING, WHO, SampleKey, sample_rows
 from tui.scene import ANNOTATION_ID, Scene, load_scene
 from tui.widgets.cells import format_cell

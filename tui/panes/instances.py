@@ -1,118 +1,186 @@
-"""The instances of the chosen sample: one row per object, with its own signals."""
+"""The instances of the chosen sample, or those of the whole run: one row per object."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+import time
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
-from textual.app import ComposeResult
+from textual import work
+from textual.binding import Binding, BindingType
 
 from tui.follow import News
-from tui.lazy import is_prepared
-from tui.pane import Pane
-from tui.sample_table import WHO, RowKey, SampleKey, without_empty
-from tui.widgets.table import VirtualTable
-from wl_core.lazy_column import LazyColumn
-from wl_core.table import Table
+from tui.instance_table import Instances, load_rows
+from tui.lazy import LazyColumns
+from tui.panes.table_pane import TablePane
+from tui.sample_table import RowKey, SampleKey
 
 if TYPE_CHECKING:
-    from tui.app import WlApp
     from wl_core.run import Run
 
-ANNOTATION_ID = "annotation_id"
+SHARE = 10  # all instances are loaded again after so many times what that took
+REST = 1.0  # … and after so many seconds at least
+ALL = "all samples"  # in place of a sample
 
 
-def load_instances(run: Run, sample: SampleKey, *, lazy: bool = False) -> Table:
-    """The instances of one sample, without what names the sample and what none of them has.
-
-    ``lazy`` columns only where they are wanted and what they need is there.
-    """
-    table = run.instances(sample.sample_id, sample.origin)
-    shown = [column for column in table if column.name not in WHO]
-    table = Table(
-        tuple(c for c in shown if not isinstance(c, LazyColumn) or (lazy and is_prepared(run, c)))
-    )
-    return without_empty(table, (ANNOTATION_ID, "discarded"))
-
-
-class InstancesPane(Pane):
-    """Follows the chosen sample; loads only while in sight."""
+class InstancesPane(TablePane):
+    """Follows the chosen sample, or shows all instances and chooses it; loads only in sight."""
 
     title: ClassVar[str] = "Instances"
     dashboard: ClassVar[int | None] = 2
+    kind: ClassVar[str] = "instances"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "switch_all", "All/of one sample", id="instances.all"),
+    ]
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
-        self._shown: SampleKey | None = None
+        self._of_all = False
+        self._shown: tuple[SampleKey | str, int | None] | None = None  # … at which moment
+        self._loaded: Instances | None = None
+        self._lazy = LazyColumns()
+        self._filter_to_come: str | None = None  # to be in force once all instances are there
         self._step = 0
         self._loading = False
-
-    def compose_body(self) -> ComposeResult:
-        yield VirtualTable(fixed=1, widget_id="instances")
-
-    @property
-    def table(self) -> VirtualTable:
-        return self.query_one("#instances", VirtualTable)
+        self._rest_until = 0.0
 
     @property
     def annotation_id(self) -> int | None:
         """The instance under the cursor."""
         row = self.table.cursor_row
-        if row is None or self._shown != self.sample:
+        if row is None or self._shown is None or self._shown[0] != self._wanted:
             return None
-        value = self.table.table.column(ANNOTATION_ID).cell(row)
-        return value if isinstance(value, int) else None
+        return self.key(row).annotation_id
+
+    @property
+    def _wanted(self) -> SampleKey | str | None:
+        return ALL if self._of_all else self.sample
+
+    def key(self, row: int) -> RowKey:
+        assert self._loaded is not None  # there is no row before
+        return self._loaded.rows.key(row)
+
+    def lazy_columns(self) -> LazyColumns:
+        return self._lazy
+
+    def words(self) -> list[str]:
+        if self._shown is None:
+            return []
+        other = "this one's" if self._of_all else "all"
+        return [f"{self._count()} of {self._shown[0]}", f"o: {other}"]
+
+    # Loading
 
     def run_changed(self, news: News) -> None:
-        self._step = news.step
-        if not self._loading:
+        moved = news.moment != self._moment
+        self._step, self._position, self._moment = news.step, news.position, news.moment
+        if moved or (not self._loading and time.monotonic() >= self._rest_until):
             self._load_if_seen()
 
     def sample_chosen(self, sample: SampleKey | None) -> None:
-        self._load_if_seen()
+        if not self._of_all:
+            self._load_if_seen()
 
     def came_into_sight(self) -> None:
         self._load_if_seen()
 
-    def set_active(self, active: bool) -> None:
-        super().set_active(active)
-        self._say_instance()
-
-    def chosen_rows(self) -> Sequence[RowKey]:
-        if self.sample is None or self.annotation_id is None:
-            return ()
-        return (RowKey(*self.sample, self.annotation_id),)
-
-    def _say_instance(self) -> None:
-        """Pointed out once somebody looks at instances: else it would hide the prediction."""
-        if self.is_mounted:
-            self.post_message(self.InstanceChosen(self.annotation_id if self._active else None))
+    def _look(self) -> None:
+        super()._look()
+        if self._lazy.is_due and not self._loading:
+            self._load_if_seen()
 
     def _load_if_seen(self) -> None:
-        if self.in_sight and self.sample is not None:
+        if self.in_sight and self._wanted is not None:
             self._loading = True
-            self._load(self.sample)
+            self._load(self._wanted)
 
     @work(exclusive=True, group="instances")
-    async def _load(self, sample: SampleKey) -> None:
-        lazy = cast("WlApp", self.app).follower.lazy.any_wanted
-        table = await self.ask(lambda run: load_instances(run, sample, lazy=lazy))
+    async def _load(self, wanted: SampleKey | str) -> None:
+        what, lazy = (wanted, self._moment), self._lazy
+        is_other = what != self._shown
+        sample = wanted if isinstance(wanted, SampleKey) else None
+        if is_other:
+            self.set_heading(f"loading those of {wanted} …")
+
+        def load(run: Run) -> Instances:
+            if is_other:
+                lazy.forget()
+            return load_rows(run, sample, lazy)
+
+        found = await self.ask(load)
         self._loading = False
-        if table is None:
-            return
-        if sample == self._shown:
-            self.table.set_table(table, table.column(ANNOTATION_ID).values, self._step)
+        if found is not None:
+            self._rest_until = time.monotonic()
+            self._rest_until += 0 if sample else max(REST, SHARE * found.took)
+            self._show(found, what)
+
+    def _show(self, found: Instances, what: tuple[SampleKey | str, int | None]) -> None:
+        before, self._shown, self._loaded = self._shown, what, found
+        self.table.signals = found.signals
+        if before is not None and before[0] == what[0]:
+            self.table.set_table(found.table, found.rows.ids, self._step)
         else:
-            self._shown = sample
-            self.table.show_other(table, table.column(ANNOTATION_ID).values, self._step)
-        self.set_heading(f"{len(table)} of {sample}")
+            self._trajectories.forget()
+            self.table.show_other(found.table, found.rows.ids, self._step)
+        self._shown_now(found.uncomputed)
+        if self._filter_to_come is not None:
+            text, self._filter_to_come = self._filter_to_come, None
+            self._show_filter(text)
 
-    @on(VirtualTable.Highlighted, "#instances")
-    def _row_highlighted(self, event: VirtualTable.Highlighted) -> None:
-        event.stop()
-        self._say_instance()
+    # Of one sample, or all
 
-    @on(VirtualTable.Ordered, "#instances")
-    def _ordered(self, event: VirtualTable.Ordered) -> None:
-        event.stop()
+    @property
+    def _memory_key(self) -> str:
+        return "all_instances.columns" if self._of_all else "instances.columns"
+
+    def action_switch_all(self) -> None:
+        self._switch(of_all=not self._of_all)
+
+    def _switch(self, *, of_all: bool) -> None:
+        """A filter of the others may not fit these: it goes."""
+        self._of_all = of_all
+        self._rest_until = 0.0
+        if self._filter is not None:
+            self._show_filter("")
+        self.table.pinned_first = 3 if of_all else 1
+        self._recall_layout()
+        self._load_if_seen()
+
+    def filter_rows(self, text: str, *, instances: bool) -> bool:
+        if not instances:
+            return False
+        if self._of_all and self._shown is not None and self._shown[0] == ALL:
+            self._show_filter(text)
+        else:
+            self._switch(of_all=True)
+            self._filter_to_come = text
+        return True
+
+    # Choosing
+
+    def set_active(self, active: bool) -> None:
+        was = self._active
+        super().set_active(active)
+        if active and self.is_mounted:
+            self.row_rests()
+        elif was:
+            self.post_message(self.InstanceChosen(None))
+
+    def row_rests(self) -> None:
+        """Pointed out once somebody looks at instances: else it would hide the prediction."""
+        row = self.table.cursor_row
+        if not self._active or row is None or self.annotation_id is None:
+            return
+        if self._of_all and self.key(row).sample != self.sample:
+            self.post_message(self.SampleChosen(self.key(row).sample))
+        self.post_message(self.InstanceChosen(self.annotation_id))
+
+    def row_opened(self, row: int) -> None:
+        self.post_message(self.SampleOpened(self.key(row).sample))
+
+    def command(self, run: str) -> str:
+        if self._of_all:
+            return self.listing("instances", "--all", run)
+        if self.sample is None:
+            return ""
+        origin, sample_id = self.sample
+        return self.listing("instances", str(sample_id), run, "--origin", origin)

@@ -245,7 +245,7 @@ class OrderedTable(TableView):
             self.scroll_to(y=self.cursor - page + 1, animate=False, force=True, immediate=True)
 
     def _show_column(self) -> None:
-        if self.cursor_column < self.fixed:
+        if not self.fixed <= self.cursor_column < len(self._places):
             return
         place = self._places[self.cursor_column]
         left, right = (
