@@ -7,7 +7,7 @@ named in words.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,19 +107,26 @@ def load_scene(run: Run, sample: SampleKey, before: Scene | None) -> Scene:
     return Scene(sample, image, truth, prediction, tuple(notes), instances, run.last_step)
 
 
-def _instance_signals(run: Run) -> frozenset[str]:
-    return frozenset(run.view("instances").signals)
+def _instance_signals(run: Run) -> list[str]:
+    """The signals of instances, losses first."""
+    declared = run.view("samples").declared
+    names = run.view("instances").signals
+    return sorted(names, key=lambda name: name in declared and declared[name][1] != "loss")
 
 
-def caption_of(table: Table, annotation_id: int, signals: Collection[str]) -> str:
+def caption_of(table: Table, annotation_id: int, signals: Sequence[str]) -> str:
     """An instance in a few words: its class, where it has one, and its first signals."""
     rows = np.flatnonzero(table.column(ANNOTATION_ID).values == annotation_id)
     if not len(rows):
         return ""
     row = int(rows[0])
-    measured = [c for c in table if c.name in signals and c.present[row]][:_CAPTION_SIGNALS]
-    named = [c for c in table if c.name.lower() in _CLASS_COLUMNS and c.present[row]]
-    return ", ".join(f"{column.name} {format_cell(column, row)}" for column in named + measured)
+    names = [name for name in table.names if name.lower() in _CLASS_COLUMNS]
+    measured = [name for name in signals if name in table.names and name not in names]
+    cells = [
+        (name, format_cell(table.column(name), row))
+        for name in (*names, *measured[:_CAPTION_SIGNALS])
+    ]
+    return ", ".join(f"{name} {text}" for name, text in cells if text)
 
 
 def _load_image(run: Run, sample: SampleKey, notes: list[str]) -> npt.NDArray[np.uint8] | None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
@@ -80,7 +80,7 @@ class DetailScreen(DecidingScreen):
         self._signal: str | None = None
         self._fact_names: list[str] = []
         self._loaded_at = 0.0
-        self._read_at = 0
+        self.part = "picture"  # that the keys go to, one of `PARTS`
 
     def compose(self) -> ComposeResult:
         yield StatusLine(self.wl_app.path.name, read_only=self.wl_app.read_only)
@@ -125,7 +125,7 @@ class DetailScreen(DecidingScreen):
         return self.query_one("#instances", VirtualTable)
 
     @property
-    def events(self) -> VirtualTable:
+    def event_table(self) -> VirtualTable:
         return self.query_one("#events", VirtualTable)
 
     # Parts
@@ -133,15 +133,7 @@ class DetailScreen(DecidingScreen):
     @property
     def _stops(self) -> list[Widget]:
         """What the keys can go to, in order."""
-        return [self.image, self.facts, self.plot, self.instances, self.events]
-
-    @property
-    def part(self) -> str:
-        """The part that the keys go to, one of `PARTS`."""
-        for name in PARTS:
-            if self.query_one(f"#part-{name}").has_focus_within:
-                return name
-        return "picture"
+        return [self.image, self.facts, self.plot, self.instances, self.event_table]
 
     def action_next_part(self, by: int) -> None:
         stops = [stop for stop in self._stops if stop is not self.plot or self.plot.display]
@@ -149,16 +141,20 @@ class DetailScreen(DecidingScreen):
         self._go_to(stops[(at + by) % len(stops)])
 
     def _go_to(self, widget: Widget) -> None:
-        for name in PARTS:  # in sight first: what is hidden cannot take the focus
-            part = self.query_one(f"#part-{name}")
-            part.set_class(widget in part.children, "-active")
-        widget.focus()
+        self._take_part(widget)  # in sight first: what is hidden cannot take the focus
+        self.set_focus(widget)
 
-    def on_descendant_focus(self) -> None:
-        self._arrange()
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self._take_part(event.widget)
         self.refresh_bindings()
         if self.part == "instances":
             self._point_out()
+
+    def _take_part(self, widget: Widget) -> None:
+        for name in PARTS:
+            if widget in self.query_one(f"#part-{name}").children:
+                self.part = name
+        self._arrange()
 
     def on_resize(self) -> None:
         self._arrange()
@@ -166,9 +162,8 @@ class DetailScreen(DecidingScreen):
     def _arrange(self) -> None:
         small = self.size.width < WIDE or self.size.height < TALL
         self.set_class(small, "-single")
-        active = self.part
         for name, title in PARTS.items():
-            part, is_active = self.query_one(f"#part-{name}"), name == active
+            part, is_active = self.query_one(f"#part-{name}"), name == self.part
             part.set_class(is_active, "-active")
             part.query_one(".pane--title", Static).update(
                 self._title(name, title, is_active, small)
@@ -399,7 +394,7 @@ class DetailScreen(DecidingScreen):
 
     def _show_events(self) -> None:
         table, positions = self._search.table()
-        self.events.set_table(table, positions, 0)
+        self.event_table.set_table(table, positions, 0)
         self._arrange()
 
     @on(VirtualTable.Highlighted, "#events")
@@ -407,14 +402,14 @@ class DetailScreen(DecidingScreen):
         """At the last of those that were found, more are looked for."""
         event.stop()
         found = len(self._search.found)
-        if found and self.events.cursor == found - 1 and not self._search.is_hungry:
+        if found and self.event_table.cursor == found - 1 and not self._search.is_hungry:
             self._search.want_more()
             self._read_events()
 
     @on(VirtualTable.Chosen, "#events")
     @work(group="event")
     async def _event_opened(self, message: VirtualTable.Chosen) -> None:
-        position = int(self.events.ids[message.row])
+        position = int(self.event_table.ids[message.row])
         event = await self.wl_app.ask(lambda run: read_event(run, position))
         if event is None:
             self.notify(f"the event at position {position} cannot be read: `wl verify`")
