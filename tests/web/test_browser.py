@@ -45,6 +45,8 @@ SCREEN = """() => {
     return lines.join("\\n");
 }"""
 
+LOOK = 0.1  # seconds between two looks at a page, each of which costs the browser something
+
 OPEN_A_WEBSOCKET = """address => new Promise(resolve => {
     const socket = new WebSocket(address);
     socket.onopen = () => resolve("open");
@@ -144,7 +146,7 @@ class Tab:
             return condition(seen)
 
         try:
-            wait_until(is_there, what)
+            wait_until(is_there, what, LOOK)
         except AssertionError:
             raise AssertionError(f"never came: {what}\n{seen}") from None
         return seen
@@ -195,7 +197,7 @@ def it_sorts_filters_and_shows_the_overlay(tab: Tab) -> None:
     tab.press("Enter")
     tab.wait(lambda screen: "▸1 Samples" not in screen and "ground truth" in screen, "the sample")
     # Its name in the legend has that colour on about a thousand pixels, the outlines on more.
-    wait_until(lambda: tab.pixels_of(GROUND_TRUTH) > 5000, "the overlay")
+    wait_until(lambda: tab.pixels_of(GROUND_TRUTH) > 5000, "the overlay", LOOK)
     tab.press("Escape")
     tab.wait(lambda screen: "▸1 Samples" in screen, "the main screen")
     tab.press("d")
