@@ -73,13 +73,16 @@ class TwoRuns:
         if seen == self._seen and not again:
             return None
         self._seen = seen
+        signals = sorted(set.intersection(*(set(run.view("samples").signals) for run in runs)))
         name = chosen_signal(*runs, signal)
+        if signal is None and signals and name not in signals:  # what was measured says more
+            name = signals[0]
         found = None if name is None else samples_that_differ(*runs, name, MOST)
         return Comparison(
             (self._one.name, self._other.name),
             _series(*runs),
             _settings(*runs),
-            sorted(set.intersection(*(set(run.view("samples").signals) for run in runs))),
+            signals,
             name,
             _samples([] if found is None else found.worst),
             0 if found is None else found.differing,

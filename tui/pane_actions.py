@@ -52,6 +52,8 @@ class PaneActionsScreen(DecidingScreen):
         """What opens a line is no action while one is written."""
         if action in _OPEN_A_LINE and isinstance(self.focused, Input):
             return False
+        if action == "export" and self._table is None:
+            return False  # a pane without rows may have a key of its own for what it shows
         return super().check_action(action, parameters)
 
     @property

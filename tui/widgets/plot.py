@@ -355,8 +355,10 @@ class CurvePlot(Drawing):
             tag = letter(at) if self.app.no_color else "━━"
             series = self.series[index]
             name = series.name
-            if number and self.arrangement == "apart":  # the plot's name is said by its first line
+            if self.arrangement == "apart":  # the plot's name is said once
                 name = name.removeprefix(f"{series.plot} of ")
+                if not number and name not in (series.name, series.plot):
+                    yield Segment(f" {series.plot} ", self.rich_style + Style(bold=True))
             yield Segment(f" {tag} {name} {self._value_text(series)} ", self._style_of(at))
 
     def _value_text(self, series: Series) -> str:
