@@ -31,7 +31,8 @@ Each key has an id, by which it can be changed in `tui.toml` in wl's configurati
 (on Linux `~/.config/wl`), several keys separated by commas:
 
 ```toml
-theme = "wl-light"   # wl-dark, wl-light, wl-contrast, wl-terminal (your 16 colours), or Textual's
+theme = "wl-light"   # wl-dark, wl-light, wl-contrast, or one of Textual's: ansi-dark and ansi-light
+                     # use your terminal's own 16 colours
 mouse = false        # leave the mouse to the terminal
 
 [keys]

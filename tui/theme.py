@@ -1,7 +1,7 @@
 """The colours of the application: calm, with enough contrast to read for hours, on any terminal.
 
-Four themes of its own beside Textual's; ``wl-terminal`` uses nothing but the 16 colours that the
-terminal's owner has chosen. What colours say is always said in words or signs as well.
+Three themes of its own beside Textual's, of which ``ansi-dark`` and ``ansi-light`` use nothing but
+the 16 colours that the terminal's owner has chosen. What colours say is always said in words or signs as well.
 """
 
 from __future__ import annotations
@@ -70,22 +70,4 @@ HIGH_CONTRAST = Theme(
     variables={"footer-background": "#303030", "footer-key-foreground": "#00E5FF"},
 )
 
-TERMINAL = Theme(
-    name="wl-terminal",
-    ansi=True,
-    dark=True,
-    primary="ansi_blue",
-    secondary="ansi_cyan",
-    accent="ansi_magenta",
-    warning="ansi_yellow",
-    error="ansi_red",
-    success="ansi_green",
-    foreground="ansi_default",
-    background="ansi_default",
-    surface="ansi_default",
-    panel="ansi_default",
-    boost="ansi_default",
-    variables={"block-cursor-foreground": "ansi_black", "block-cursor-background": "ansi_white"},
-)
-
-THEMES = (DARK, LIGHT, HIGH_CONTRAST, TERMINAL)
+THEMES = (DARK, LIGHT, HIGH_CONTRAST)
