@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -30,11 +29,10 @@ from tui.sample_commands import (
     row_command,
     trajectory_command,
 )
-from tui.sample_events import EventSearch, read_event
 from tui.sample_facts import Detail, facts_table, load_detail, standing
 from tui.sample_table import RowKey, SampleKey
 from tui.scene import ANNOTATION_ID
-from tui.screens.event import EventScreen
+from tui.screens.event_table import EventTable
 from tui.widgets.image import OverlayImage
 from tui.widgets.plot import CurvePlot
 from tui.widgets.status_line import StatusLine
@@ -76,7 +74,7 @@ class DetailScreen(DecidingScreen):
         self._news = news
         self._neighbours = neighbours
         self._detail: Detail | None = None
-        self._search = EventSearch(sample)
+        self._shown_sample: SampleKey | None = None  # whose instances are in the table
         self._signal: str | None = None
         self._fact_names: list[str] = []
         self._loaded_at = 0.0
@@ -99,7 +97,7 @@ class DetailScreen(DecidingScreen):
                 yield VirtualTable(fixed=1, opens=True, widget_id="instances")
             with Vertical(id="part-events", classes="part"):
                 yield Static(classes="pane--title", markup=False)
-                yield VirtualTable(fixed=1, opens=True, widget_id="events")
+                yield EventTable(self.sample)
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -125,8 +123,8 @@ class DetailScreen(DecidingScreen):
         return self.query_one("#instances", VirtualTable)
 
     @property
-    def event_table(self) -> VirtualTable:
-        return self.query_one("#events", VirtualTable)
+    def event_table(self) -> EventTable:
+        return self.query_one(EventTable)
 
     # Parts
 
@@ -182,20 +180,10 @@ class DetailScreen(DecidingScreen):
         if name == "instances":
             return f"{len(self.instances.table)}"
         if name == "events":
-            return self._events_said()
+            return self.event_table.said
         if name == "facts" and self._detail is not None and not self._detail.complete:
             return "reading trajectories …"
         return ""
-
-    def _events_said(self) -> str:
-        search, said = self._search, [f"{len(self._search.found):,}"]
-        if search.share < 1:
-            said.append(f"{search.share:.0%} of the log looked at")
-            if not search.is_hungry:
-                said.append("G: more")
-        if search.damaged:
-            said.append(f"{search.damaged} damaged frames left out")
-        return ", ".join(said)
 
     # Samples
 
@@ -214,11 +202,11 @@ class DetailScreen(DecidingScreen):
         self._show_sample()
 
     def _show_sample(self) -> None:
-        self._detail, self._search = None, EventSearch(self.sample)
+        self._detail = None
         self.image.choose(None)
+        self.event_table.show_sample(self.sample)
         self._show_facts()
         self._load()
-        self._read_events()
 
     def _say_which(self) -> None:
         place = None if self._neighbours is None else self._neighbours.place(self.sample)
@@ -231,8 +219,10 @@ class DetailScreen(DecidingScreen):
 
     def chosen_rows(self) -> Sequence[RowKey]:
         """The instance under the cursor where instances are looked at, else the sample."""
-        inner = self.annotation_id if self.part == "instances" else None
-        return (RowKey(*self.sample, inner),)
+        if self.part != "instances":
+            return (RowKey(*self.sample),)
+        inner = self.annotation_id
+        return () if inner is None else (RowKey(*self.sample, inner),)
 
     def command(self, run: str) -> str:
         """The command that prints what the part in use shows."""
@@ -253,11 +243,10 @@ class DetailScreen(DecidingScreen):
         self._news = news
         self.query_one(StatusLine).show_news(news)
         if moved:
-            self._search = EventSearch(self.sample)
+            self.event_table.show_sample(self.sample)
         decided = any(event.kind in _DECISIONS for event in news.events)
         if moved or decided or time.monotonic() - self._loaded_at >= RELOAD:
             self._load()
-            self._read_events()
             self._show_facts()
 
     def trouble(self, text: str) -> None:
@@ -292,8 +281,7 @@ class DetailScreen(DecidingScreen):
         detail.scene.show_in(self.image)
         self._show_facts()
         self._arrange()
-
-    _shown_sample: SampleKey | None = None
+        self.event_table.look({at for one in detail.decisions for at in one.positions})
 
     def _show_facts(self) -> None:
         self._say_which()
@@ -378,50 +366,10 @@ class DetailScreen(DecidingScreen):
 
     # Events
 
-    @work(exclusive=True, group="events")
-    async def _read_events(self) -> None:
-        """A bite after the other, as long as there is something new or more is wanted."""
-        search, more = self._search, True
-        while more:
-            bite = partial(search.bite, decided=_positions(self._detail))
-            try:
-                more = await self.wl_app.ask(bite)
-            except (WlError, OSError):
-                return  # said by `_load`, which asks at the same time
-            if search is not self._search:
-                return
-            self._show_events()
-
-    def _show_events(self) -> None:
-        table, positions = self._search.table()
-        self.event_table.set_table(table, positions, 0)
+    @on(EventTable.Searched)
+    def _searched(self) -> None:
         self._arrange()
-
-    @on(VirtualTable.Highlighted, "#events")
-    def _event_highlighted(self, event: VirtualTable.Highlighted) -> None:
-        """At the last of those that were found, more are looked for."""
-        event.stop()
-        found = len(self._search.found)
-        if found and self.event_table.cursor == found - 1 and not self._search.is_hungry:
-            self._search.want_more()
-            self._read_events()
-
-    @on(VirtualTable.Chosen, "#events")
-    @work(group="event")
-    async def _event_opened(self, message: VirtualTable.Chosen) -> None:
-        position = int(self.event_table.ids[message.row])
-        event = await self.wl_app.ask(lambda run: read_event(run, position))
-        if event is None:
-            self.notify(f"the event at position {position} cannot be read: `wl verify`")
-        else:
-            self.app.push_screen(EventScreen(event))
 
     @on(VirtualTable.Ordered)
     def _ordered(self, event: VirtualTable.Ordered) -> None:
         event.stop()
-
-
-def _positions(detail: Detail | None) -> frozenset[int]:
-    """Of all events that decided something on the sample."""
-    decisions = () if detail is None else detail.decisions
-    return frozenset(position for one in decisions for position in one.positions)
