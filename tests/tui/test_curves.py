@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 import pytest
+from textual.widgets import Input
 
 from tests.core.test_cli_export import wl
 from tests.tui.nuclei_run import NucleiRun
@@ -34,14 +35,12 @@ async def test_curves_are_chosen_smoothed_marked_and_written_to_files(
         pane = app.screen.query_one(CurvesPane)
         await wait_until(pilot, lambda: len(pane.plot.marks) == 1, "the mark of the pause")
 
-        # Two of them, found by typing a part of their names.
+        # Some of them, found by typing a part of their names.
         await pilot.press("c")
         await wait_until(pilot, lambda: isinstance(app.screen, PickScreen))
-        await pilot.press("x", "slash", *"dice", "enter", "a", "slash", "backspace", "enter")
-        await pilot.press("escape" if not isinstance(app.screen, PickScreen) else "enter")
+        await pilot.press("x", "slash", *"dice", "enter", "a", "enter")
         await wait_until(pilot, lambda: not isinstance(app.screen, PickScreen))
-        assert all("dice" in name for name in pane.shown)
-        assert len(pane.shown) >= 1
+        assert pane.shown == ("train_dice/sample",)
 
         # The line of the chosen sample lies over the curve of all.
         await pilot.press("i")
@@ -59,7 +58,8 @@ async def test_curves_are_chosen_smoothed_marked_and_written_to_files(
         for name in ("c.svg", "c.csv"):
             await pilot.press("x")
             await wait_until(pilot, lambda: isinstance(app.screen, AskScreen))
-            await pilot.press("ctrl+u", *name, "enter")
+            app.screen.query_one(Input).value = name
+            await pilot.press("enter")
             await wait_until(pilot, (tmp_path / name).exists, name)
         lines = pane.plot.series
         root = Xml.parse(tmp_path / "c.svg")
@@ -72,7 +72,8 @@ async def test_curves_are_chosen_smoothed_marked_and_written_to_files(
         written = (tmp_path / "c.csv").stat().st_mtime_ns
         await pilot.press("x")
         await wait_until(pilot, lambda: isinstance(app.screen, AskScreen))
-        await pilot.press("ctrl+u", *"c.csv", "enter")
+        app.screen.query_one(Input).value = "c.csv"
+        await pilot.press("enter")
         await wait_for_text(pilot, "is there already")
         assert (tmp_path / "c.csv").stat().st_mtime_ns == written
 

@@ -294,8 +294,9 @@ class CurvePlot(Drawing):
     def _small(self, members: list[int], width: int, height: int) -> list[Strip]:
         """One of several plots: its lines' names and values, the plot, the steps."""
         base = self.rich_style
-        title = self._wrapped(list(self._line_entries(members)), width, 1)
-        rows = height - 3
+        most = 1 if height <= SMALL_HEIGHT + 2 else 2
+        title = self._wrapped(list(self._line_entries(members)), width, most)
+        rows = height - len(title) - 2
         if rows < 1 or width - AXIS_WIDTH < MIN_WIDTH:
             body: list[Strip] = []
         else:
