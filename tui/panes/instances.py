@@ -29,7 +29,7 @@ class InstancesPane(TablePane):
     dashboard: ClassVar[int | None] = 2
     kind: ClassVar[str] = "instances"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "switch_all", "All/of one sample", id="instances.all"),
+        Binding("o", "switch_all", "Of one sample or all", show=False, id="instances.all"),
     ]
 
     def __init__(self, number: int) -> None:
@@ -55,18 +55,18 @@ class InstancesPane(TablePane):
     def _wanted(self) -> SampleKey | str | None:
         return ALL if self._of_all else self.sample
 
-    def key(self, row: int) -> RowKey:
+    def keys(self) -> Callable[[int], RowKey]:
         assert self._loaded is not None  # there is no row before
-        return self._loaded.rows.key(row)
+        return self._loaded.rows.key
 
     def lazy_columns(self) -> LazyColumns:
         return self._lazy
 
-    def words(self) -> list[str]:
-        if self._shown is None:
-            return []
-        other = "this one's" if self._of_all else "all"
-        return [f"{self._count()} of {self._shown[0]}", f"o: {other}"]
+    def words(self) -> str:
+        return "" if self._shown is None else f"{self._count()} of {self._shown[0]}"
+
+    def hint(self) -> str:
+        return "o shows this sample's" if self._of_all else "o shows all"
 
     # Loading
 

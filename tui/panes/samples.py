@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from tui.follow import News
@@ -38,9 +39,10 @@ class SamplesPane(TablePane):
         """What comes before and after a sample as the table stands."""
         return TableNeighbours(self.table, lambda: self._rows)
 
-    def key(self, row: int) -> RowKey:
-        assert self._rows is not None  # there is no row before
-        return RowKey(*self._rows.key(row))
+    def keys(self) -> Callable[[int], RowKey]:
+        rows = self._rows
+        assert rows is not None  # there is no row before
+        return lambda row: RowKey(*rows.key(row))
 
     def lazy_columns(self) -> LazyColumns:
         return cast("WlApp", self.app).follower.lazy
@@ -62,9 +64,6 @@ class SamplesPane(TablePane):
         row = self._rows.row_of(sample)
         if row is not None:
             self.table.go_to(row)
-
-    def words(self) -> list[str]:
-        return [self._count()]
 
     def row_rests(self) -> None:
         self.post_message(self.SampleChosen(self.sample_at_cursor))

@@ -91,9 +91,17 @@ class TablePane(Pane):
 
     # For subclasses
 
+    def keys(self) -> Callable[[int], RowKey]:
+        """Gives who stands in a row of the table as it is now.
+
+        Also later and in another thread, when newer rows are shown: what is decided upon was chosen
+        among these.
+        """
+        raise NotImplementedError
+
     def key(self, row: int) -> RowKey:
         """Who stands in that row of the table."""
-        raise NotImplementedError
+        return self.keys()(row)
 
     def lazy_columns(self) -> LazyColumns:
         """Those that are computed once they are wanted."""
@@ -105,9 +113,13 @@ class TablePane(Pane):
     def row_opened(self, row: int) -> None:
         """Enter, on that row."""
 
-    def words(self) -> list[str]:
-        """What the title line says first."""
-        return []
+    def words(self) -> str:
+        """What the title line says first: what the rows are."""
+        return self._count()
+
+    def hint(self) -> str:
+        """What the title line says last, where there is room: what a key does next."""
+        return ""
 
     # What is in sight
 
@@ -166,21 +178,19 @@ class TablePane(Pane):
 
     def say(self) -> None:
         """How many rows, how many are marked, in what order, and how old that order is."""
-        said = [*self.words(), *self._said_of_marks(), self._said_of_order()]
+        count = self.table.marks.count
+        said = [self.words(), f"{count:,} marked" if count else "", self._said_of_order()]
         if self.table.is_stale and self.table.order_age is not None:
             said.append(self._said_of_age(*self.table.order_age))
         if self._awaited:
             said.append(f"computing {', '.join(sorted(self._awaited))} …")
+        said += [self.hint(), "esc takes the marks off" if count else ""]
         self.set_heading(" · ".join(filter(None, said)))
 
     def _count(self) -> str:
         """``12`` or, with a filter, ``3 of 12``."""
         shown, total = self.table.row_count, len(self.table.table)
         return f"{shown:,} of {total:,}" if self._filter else f"{total:,}"
-
-    def _said_of_marks(self) -> list[str]:
-        count = self.table.marks.count
-        return [f"{count:,} marked, esc takes off"] if count else []
 
     def _said_of_order(self) -> str:
         table = self.table
@@ -199,7 +209,7 @@ class TablePane(Pane):
     # Rows
 
     def chosen_rows(self) -> Sequence[RowKey]:
-        return ChosenRows(self.table.rows_acted_on, self.key)
+        return ChosenRows(self.table.rows_acted_on, self.keys())
 
     @on(VirtualTable.Highlighted)
     def _row_highlighted(self, event: VirtualTable.Highlighted) -> None:

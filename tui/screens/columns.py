@@ -21,18 +21,19 @@ _HEADING = "Columns   [x] shown   ⇤ pinned at the left"
 
 
 class ColumnsScreen(ModalScreen[None]):
-    """What is written narrows the list; the keys with capitals change it."""
+    """The list has the keys; ``/`` leads to the line that narrows it, Enter back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "switch", "Show/hide", priority=True, id="columns.show"),
-        Binding("down", "move(1)", "Down", show=False, priority=True, id="columns.down"),
-        Binding("up", "move(-1)", "Up", show=False, priority=True, id="columns.up"),
-        Binding("J", "shift(1)", "Lower", priority=True, id="columns.lower"),
-        Binding("K", "shift(-1)", "Higher", priority=True, id="columns.higher"),
-        Binding("P", "pin", "Pin", priority=True, id="columns.pin"),
-        Binding("W", "trajectory", "Over time", priority=True, id="columns.trajectory"),
-        Binding("R", "reset", "All as at first", priority=True, id="columns.reset"),
-        Binding("escape,enter", "leave", "Back", priority=True, id="columns.leave"),
+        Binding("space", "switch", "Show/hide", id="columns.show"),
+        Binding("K", "shift(-1)", "Higher", id="columns.higher"),
+        Binding("J", "shift(1)", "Lower", id="columns.lower"),
+        Binding("P", "pin", "Pin", id="columns.pin"),
+        Binding("w", "trajectory", "Over time", id="columns.trajectory"),
+        Binding("R", "reset", "Reset", id="columns.reset"),
+        Binding("slash", "narrow", "Find", key_display="/", id="columns.narrow"),
+        Binding("j", "move(1)", "Down", show=False, id="columns.down"),
+        Binding("k", "move(-1)", "Up", show=False, id="columns.up"),
+        Binding("escape,c", "leave", "Back", key_display="esc", id="columns.leave"),
     ]
 
     def __init__(self, table: VirtualTable) -> None:
@@ -43,12 +44,12 @@ class ColumnsScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(_HEADING, classes="dialog--title", markup=False)
-            yield Input(placeholder="part of a name", compact=True)
+            yield Input(placeholder="/ to find a column by its name", compact=True)
             yield OptionList(markup=False)
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one(Input).focus()
+        self.query_one(OptionList).focus()
         under = self._table.shown_under_cursor
         self._list("" if under is None else under.name)
 
@@ -68,7 +69,7 @@ class ColumnsScreen(ModalScreen[None]):
     def _prompt(self, one: Placed) -> str:
         shown = "[ ]" if one.hidden else "[x]"
         over_time = one.signal is None and one.name in self._table.signals
-        note = f"   W {TRAJECTORY_MARK}" if over_time else ""
+        note = f"   w {TRAJECTORY_MARK}" if over_time else ""
         return f"{shown} {'⇤' if one.pinned else ' '} {one.name}{note}"
 
     @property
@@ -87,10 +88,18 @@ class ColumnsScreen(ModalScreen[None]):
         chosen = self._chosen
         self._list("" if chosen is None else chosen.name)
 
+    @on(Input.Submitted)
+    def _found(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.query_one(OptionList).focus()
+
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         self.action_switch()
+
+    def action_narrow(self) -> None:
+        self.query_one(Input).focus()
 
     def action_move(self, by: int) -> None:
         options = self.query_one(OptionList)
@@ -134,4 +143,10 @@ class ColumnsScreen(ModalScreen[None]):
         self._change(Layout())
 
     def action_leave(self) -> None:
-        self.dismiss(None)
+        """Escape in the line that narrows the list: back to the whole list first."""
+        line = self.query_one(Input)
+        if line.has_focus:
+            line.value = ""
+            self.query_one(OptionList).focus()
+        else:
+            self.dismiss(None)
