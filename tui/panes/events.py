@@ -21,5 +21,5 @@ class EventsPane(Pane):
         yield EventList(widget_id="events")
 
     def run_changed(self, news: News) -> None:
-        self.query_one("#events", EventList).add(news.events)
+        self.query_one("#events", EventList).add(news.events, reset=news.events_reset)
         self.set_heading(f"{news.position:,} in the log")

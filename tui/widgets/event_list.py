@@ -34,8 +34,10 @@ class EventList(ScrollView, can_focus=True):
         self.events: deque[Event] = deque(maxlen=limit)
         self._following = True
 
-    def add(self, events: Iterable[Event]) -> None:
-        """Append newer events; the oldest are forgotten."""
+    def add(self, events: Iterable[Event], *, reset: bool = False) -> None:
+        """Append newer events, with ``reset`` in place of all; the oldest are forgotten."""
+        if reset:
+            self.events.clear()
         self.events.extend(events)
         self.virtual_size = Size(_LINE_WIDTH, len(self.events))
         self._follow()
