@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tui.completion import Choice, Completion, matching
-from wl_core.errors import FilterError, closest
+from wl_core.errors import FilterError, UnknownNameError, closest
 from wl_core.filter_parser import KEYWORDS, MIRRORED, Token, tokens
 from wl_core.filter_text import column_text, literal_text
 from wl_core.filters import Filter
@@ -218,13 +218,19 @@ def explained(error: FilterError, line: str, table: Table) -> Problem:
     unfinished = error.offset >= len(line.rstrip()) or line[error.offset] in "'\"`"
     for token in Written.of(f"{line} ").tokens:
         if token.offset == error.offset and token.kind == "column":
-            known = [*table.names, *KEYWORDS]
-            near = None if token.value in known else closest(token.value, known)
-            instead = near if near in KEYWORDS else near and column_text(near)
+            instead = _remedy(error, token.value, table)
             if instead:
                 end = token.offset + len(token.shown)
                 return Problem(error.message, token.offset, end, instead)
     return Problem(error.message, error.offset, is_unfinished=unfinished)
+
+
+def _remedy(error: FilterError, word: str, table: Table) -> str | None:
+    """What was probably meant by a word that is no column, or that stands where none can."""
+    if isinstance(error.__cause__, UnknownNameError):
+        near = closest(word, table.names)
+        return None if near is None else column_text(near)
+    return None if word in table.names else closest(word, KEYWORDS)
 
 
 def _without_rows(table: Table) -> Table:
