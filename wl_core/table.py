@@ -49,7 +49,7 @@ def _element_key(element: Scalar) -> tuple[int, Any]:
     return (2, 0) if is_nan else (1, element)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TableColumn:
     """One column of a table, length ``[n]``.
 
@@ -70,6 +70,9 @@ class TableColumn:
 
     def __len__(self) -> int:
         return len(self.present)
+
+    def __repr__(self) -> str:  # cells are not looked at: it can take long to have them
+        return f"{type(self).__name__}({self.name!r}, {self.kind!r}, {len(self)} rows)"
 
     @property
     def is_ready(self) -> bool:
@@ -154,7 +157,7 @@ class TableColumn:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Table:
     """Columns of equal length ``[n]``, in the order in which they should be shown."""
 
@@ -166,6 +169,9 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
+
+    def __repr__(self) -> str:
+        return f"Table({len(self)} rows, {list(self.names)})"
 
     def __iter__(self) -> Iterator[TableColumn]:
         return iter(self.columns)

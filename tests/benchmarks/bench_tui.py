@@ -20,12 +20,14 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.tui_runs import build
@@ -92,12 +94,16 @@ def first_row(screen: Screen) -> str:
     return "" if found is None else found.group(1)
 
 
+def shows(text: str, screen: Screen) -> bool:
+    return text in screen.text
+
+
 def has_rows(screen: Screen) -> bool:
     return first_row(screen) != ""
 
 
 def cursor_line(screen: Screen) -> int:
-    lines = [at for at, line in enumerate(screen.lines) if re.match("▸.? *train_loader", line)]
+    lines = [at for at, line in enumerate(screen.lines) if re.match("▸..? *train_loader", line)]
     return lines[0] if lines else -1
 
 
@@ -158,27 +164,29 @@ def page(terminal: Terminal) -> float:
 
 def sorting(watched: Watched) -> dict[str, float]:
     """By a signal, worst first, then the other way round: until other rows are on top."""
-    terminal, taken, held = watched.terminal, [], []
-    for _ in range(2):
-        terminal.settle()
-        row, begun = first_row(terminal.screen), time.monotonic()
-        taken.append(terminal.press(b"s", lambda screen: first_row(screen) not in (row, "")))
-        terminal.settle()
-        held.append(watched.held_up(begun, time.monotonic()))
+    taken, held = zip(*(held_up(watched, b"s", first_row) for _ in range(2)), strict=True)
     return {"sort, ms": 1e3 * max(taken), "sort, loop held up, ms": 1e3 * max(held)}
 
 
+def held_up(watched: Watched, key: bytes, read: Callable[[Screen], str]) -> tuple[float, float]:
+    """Seconds until what is read from the screen is another, and what the loop was held up."""
+    terminal = watched.terminal
+    terminal.settle()
+    before, begun = read(terminal.screen), time.monotonic()
+    taken = terminal.press(key, lambda screen: read(screen) not in (before, ""))
+    terminal.settle()
+    return taken, watched.held_up(begun, time.monotonic())
+
+
 def filtering(watched: Watched) -> dict[str, float]:
-    terminal, taken, held = watched.terminal, [], []
+    terminal, found = watched.terminal, []
     for limit in ("0.5", "0.25", "0.001"):
         terminal.send(b"/\x15")  # ctrl+u: what stands in the line goes
         terminal.settle()
         terminal.send(f"signal_03/sample < {limit}".encode())
         terminal.settle()
-        before, begun = shown_rows(terminal.screen), time.monotonic()
-        taken.append(terminal.press(b"\r", lambda screen: shown_rows(screen) not in (before, "")))
-        terminal.settle()
-        held.append(watched.held_up(begun, time.monotonic()))
+        found.append(held_up(watched, b"\r", shown_rows))
+    taken, held = zip(*found, strict=True)
     return {"filter, ms": 1e3 * max(taken), "filter, loop held up, ms": 1e3 * max(held)}
 
 
@@ -188,12 +196,12 @@ def shown_rows(screen: Screen) -> str:
 
 
 def panes(watched: Watched) -> dict[str, float]:
-    """To the curves and back to the samples: until the mark is at the other."""
+    """To each of the next panes and back to the samples: until the mark is there."""
     terminal, taken = watched.terminal, []
-    for _ in range(ROUNDS):
-        for key, title in ((b"4", "▸4 Curves"), (b"1", "▸1 Samples")):
-            terminal.settle()
-            taken.append(terminal.press(key, lambda screen, title=title: title in screen.text))
+    for number in (2, 1, 4, 1, 2, 1, 4, 1):
+        terminal.settle()
+        mark = f"▸{number} "
+        taken.append(terminal.press(str(number).encode(), partial(shows, mark)))
     return {"switch of pane, ms": 1e3 * statistics.median(taken)}
 
 
@@ -283,9 +291,10 @@ def measure(folder: Path, samples: int, signals: int, parts: list[str]) -> dict[
             found = {**first_paint(run, size), **keys(run, size)}
             results |= {f"{part}: {name}": value for name, value in found.items()}
     if "live" in parts:
-        results |= live(run, samples, "large")
         with tempfile.TemporaryDirectory(dir=folder) as other:
-            small = Path(other) / "run"
+            written_on = shutil.copytree(run, Path(other) / run.name)
+            results |= live(written_on, samples, "large")
+            small = Path(other) / "small"
             build(small, 64, 5)
             results |= live(small, 64, "small")
     if "training" in parts:

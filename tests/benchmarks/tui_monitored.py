@@ -20,7 +20,7 @@ WORTH_NOTING = 0.003
 class MonitoredApp(tui.app.WlApp):
     CSS_PATH = Path(tui.app.__file__).parent / "wl.tcss"
 
-    def on_mount(self) -> None:
+    def on_load(self) -> None:
         self._beating = asyncio.create_task(self._beat(Path(sys.argv[2])))
 
     async def _beat(self, path: Path) -> None:
