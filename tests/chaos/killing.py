@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests import warm
 from tests.core.frames import SECONDS, whole
 from wl_core.arrays import ArrayStore
 from wl_core.checkpoints import Checkpoints
@@ -25,10 +25,11 @@ class Trainer:
     """A training process and what it has said so far."""
 
     def __init__(self, path: Path, *options: str) -> None:
-        self.process = warm.Process(
-            ["-W", "error", "-m", "tests.chaos.trainer", path, *options],
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "tests.chaos.trainer", str(path), *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            text=True,
         )
         self.start = -1
         self.exited: list[int] = []
