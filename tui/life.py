@@ -6,7 +6,7 @@ follower's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tui.widgets.plot_panel import Mark
@@ -23,10 +23,31 @@ _WIDEST = 60
 
 
 def marks_of(run: Run) -> list[Mark]:
-    """Evaluations, pauses, edits of hyperparameters, discards, starts and ends, by their step."""
-    frames = [*run.log.landmarks(), *run.log.decisions()]
+    """Evaluations, pauses, edits of hyperparameters, discards and tags, starts, ends and crashes.
+
+    By their step; those of a step in the order of the log.
+    """
+    landmarks = list(run.log.landmarks())
+    frames = [*landmarks, *run.log.decisions()]
     found = {(frame.position, mark) for frame in frames for mark in _marks(frame)}
+    found |= set(_crashes(run, landmarks))
     return [mark for _, mark in sorted(found, key=lambda one: (one[1].step, one[0]))]
+
+
+def _crashes(run: Run, landmarks: Sequence[Frame]) -> Iterator[tuple[int, Mark]]:
+    """A process that began while no other had said that it ended; the newest landmark is first.
+
+    That a process was killed nobody wrote down: it is where its last frame is.
+    """
+    alive = False
+    for frame in reversed(landmarks):
+        for event in frame.events:
+            if event[0] == "run_started" and alive:
+                last = run.log.last_frame(frame.position)
+                step = frame.step if last is None else last.step
+                yield frame.position, Mark(float(step), "!", "the process was killed")
+            if event[0] in ("run_started", "run_finished"):
+                alive = event[0] == "run_started"
 
 
 # How every run begins, which is no news.
@@ -58,6 +79,11 @@ def _discarded(data: _Data) -> _Said:
     return symbol, f"{len(what)} {done}{_by(data)}"
 
 
+def _tagged(data: _Data) -> _Said:
+    what = data["ids"] if data["annotation_ids"] is None else data["annotation_ids"]
+    return ("#" if data["add"] else "-"), f"{len(what)} tagged {data['tag']}{_by(data)}"
+
+
 def _edited(data: _Data) -> _Said | None:
     """None for what a script says when it is run again, which is no edit."""
     values = ", ".join(f"{name} {value}" for name, value in data["values"].items())
@@ -72,6 +98,7 @@ _SAYING: Mapping[str, Callable[[_Data], _Said | None]] = {
     "evaluation_finished": _evaluated,
     "paused": _paused,
     "discarded": _discarded,
+    "tagged": _tagged,
     "hyperparameters": _edited,
     "run_started": lambda _: ("▷", "a process went on with it"),
     "run_finished": lambda data: ("■", f"{data['reason']} {data['error']}".strip()),
