@@ -118,7 +118,8 @@ def test_a_look_at_a_few_cells_puts_no_column_in_order() -> None:
         "a", "number", np.arange(9.0), np.ones(9, np.bool_), np.arange(9)[::-1].copy()
     )
     assert (column.cell(0), column.filled, column.extremes) == (8.0, 9, (0.0, 8.0))
-    assert "9 rows" in repr(Table((column,))) and "'a'" in repr(column)
+    assert repr(column) == "StoredColumn('a', 'number', 9 rows)"
+    assert repr(Table((column,))) == "Table(9 rows, ['a'])"
     assert column._found.keys() == {"filled", "extremes"}
 
 
