@@ -13,6 +13,7 @@ import pytest
 import tui.app
 from tests.tui.nuclei_run import NucleiRun
 from tests.tui.screens import screen_line, screen_text, wait_for_text, wait_until
+from tests.tui.tables import number, text
 from tui.app import WlApp
 from tui.pane import Pane
 from tui.panes.slices import SlicesPane
@@ -21,8 +22,6 @@ from tui.widgets.cross_table import CrossTable
 from wl_core.cli import main
 from wl_core.slices import cross
 from wl_core.table import Table
-
-from .tables import number, text
 
 
 def weather_table(counts: dict[tuple[str, str], int]) -> Table:

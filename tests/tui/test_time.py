@@ -115,7 +115,7 @@ async def test_every_pane_shows_the_moment_and_says_so(app: WlApp, nuclei: Nucle
         await pilot.press("L")
         await wait_for_text(pilot, "LIVE", "▸step 5 at")
         assert "PAST" not in screen_text(app)
-        assert app.news.moment is None
+        assert all(pane.moment is None for pane in app.screen.query(Pane))
         await wait_until(pilot, lambda: events[-1].step == 4, "the newest events")
         await pilot.press("escape")
         await wait_until(pilot, lambda: not app.screen.query(TimeBar), "no time bar")
