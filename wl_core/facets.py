@@ -109,7 +109,10 @@ def _of_numbers(column: TableColumn, facet: str, bins: str | None, edges: str | 
         return _binned(column, facet, _edges(facet, edges))
     if bins == "each" or (bins is None and _are_names(known)):
         return _each(column, facet)
-    return _binned(column, facet, quantiles(known, _bins(facet, bins)))
+    edges_found = quantiles(known, _bins(facet, bins))
+    if not edges_found and np.isinf(values[present]).any():
+        edges_found = [0]  # nothing finite is there to part the infinities by
+    return _binned(column, facet, edges_found)
 
 
 def _are_names(values: npt.NDArray[Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.core.slice_tables import column
@@ -38,6 +38,7 @@ def check_filters(grouping: Grouping, table: Table) -> None:
     st.sampled_from([np.float32, np.float64]),
     st.sampled_from(["size", "size:2", "size:7", "size:each", "size@-0.1,0,1e10"]),
 )
+@example([float("inf"), float("-inf")], np.float32, "size:2")  # none by which to part them
 def test_every_row_is_in_one_group_of_numbers_and_its_filter_finds_it(
     cells: list[float | None], dtype: type, facet: str
 ) -> None:
