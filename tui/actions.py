@@ -114,8 +114,7 @@ class DecidingScreen(RunScreen):
         heading = f"Discard {commands.named(rows)}"
         self.app.push_screen(AskScreen(heading, "why? it is kept with the decision"), take)
 
-    @work(group="ask tag")
-    async def action_tag(self) -> None:
+    def action_tag(self) -> None:
         rows = self.chosen_rows()
         news = self.wl_app.news
         screen = TagScreen(commands.named(rows), tags_of(*([news.samples] if news else [])))
@@ -125,8 +124,13 @@ class DecidingScreen(RunScreen):
                 add, tag = not text.startswith("-"), text.removeprefix("-").strip()
                 self.decide(lambda run: commands.set_tag(run, rows, tag, add=add))
 
+        # At once: what is typed ahead must not reach the table. What can be chosen follows.
         self.app.push_screen(screen, take)
-        try:  # the dialog is open meanwhile: it takes what is typed
+        self._tell_categories(screen)
+
+    @work(group="categories")
+    async def _tell_categories(self, screen: TagScreen) -> None:
+        try:
             screen.set_categories(await self.wl_app.ask(commands.categories))
         except (WlError, OSError) as error:
             self.notify(str(error), severity="error", markup=False)

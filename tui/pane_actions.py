@@ -105,7 +105,11 @@ class PaneActionsScreen(DecidingScreen):
             self.notify(str(error), severity="error", markup=False)
             return
         without = ", ".join(shown.left_out)
-        said = [f"{rows:,} rows in {file}" + (f", without {without}" if without else ""), command]
+        said = [
+            f"{rows:,} row{'' if rows == 1 else 's'} in {file}"
+            + (f", without {without}" if without else ""),
+            command,
+        ]
         self.notify("\n".join(part for part in said if part), markup=False)
 
     def _progress(self, file: Path) -> Callable[[int, int], object]:

@@ -230,7 +230,7 @@ async def test_rows_are_exported_as_shown_and_nothing_is_replaced_unasked(
         await wait_for_text(pilot, "Export 1 marked row to", "enter again replaces it")
         assert file.read_bytes() == before
         await pilot.press("enter")
-        await wait_until_said(pilot, "1 rows in hard.csv")
+        await wait_until_said(pilot, "1 row in hard.csv")
         assert len(file.read_text().splitlines()) == 2
 
         await pilot.press("equals_sign")
