@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
 
 from tests.tui.nuclei_run import NucleiRun
 from tests.tui.screens import screen_line, screen_text, wait_for_text, wait_until
 from tui.app import WlApp
 from tui.comparison import TwoRuns
+from tui.panes.curves import CurvesPane
 from tui.run_list import RunList
-from tui.screens.compare import CompareScreen
 from tui.screens.main import MainScreen
 from tui.screens.runs import RunsScreen
 from wl_core import run_facts as facts_module
@@ -34,59 +36,57 @@ def break_log(path: Path) -> None:
     (RunDirectory(path).log / "data.mdb").write_bytes(b"no log")
 
 
+async def show_those(pilot: Pilot[None], words: str) -> None:
+    """Write the filter of the list and go back to its rows."""
+    await pilot.press("slash")
+    pilot.app.screen.query_one(Input).value = words
+    await pilot.press("enter")
+    await wait_for_text(pilot, "1 of 3" if words else "3 of 3")
+
+
 async def test_runs_are_listed_with_their_state_compared_and_opened(
-    app: WlApp, nuclei: NucleiRun, other: NucleiRun, tmp_path: Path
+    nuclei: NucleiRun, other: NucleiRun, tmp_path: Path
 ) -> None:
     shutil.copytree(other.path, tmp_path / "broken")
     break_log(tmp_path / "broken")
+    app = WlApp(nuclei.path, [CurvesPane])
     async with app.run_test(size=(140, 30), notifications=True) as pilot:
-        await wait_for_text(pilot, "tile_00")
+        await wait_until(pilot, lambda: app.news is not None)
         await pilot.press("R")
         await wait_for_text(pilot, "3 of 3")
         assert "● training" in screen_line(app, " nuclei ")
         assert "! crashed" in screen_line(app, " other ")
         assert "? unreadable" in screen_line(app, " broken ")
-        nuclei.train(2, predictions=False)
+        nuclei.train(3, predictions=False)
         nuclei.frame(("paused", "ann", ""), phase="outside")
         await wait_until(pilot, lambda: "‖ paused" in screen_line(app, " nuclei "))
 
         # What cannot be read says so and does not open.
-        await pilot.press("slash", *"broken", "enter")
-        await wait_for_text(pilot, "1 of 3")
+        await show_those(pilot, "broken")
         await pilot.press("enter")
         await wait_for_text(pilot, "broken cannot be")
         assert isinstance(app.screen, RunsScreen)
 
         # Two are marked and compared.
-        await pilot.press("slash", "ctrl+u", "enter")
-        await wait_for_text(pilot, "3 of 3")
-        await pilot.press("m", "g", "c")
-        await pilot.press("m", "G", "c")
-        await pilot.press("escape")
+        await pilot.press("m", "m", "c")
+        await wait_for_text(pilot, "mark two runs")
+        await show_those(pilot, "nuclei")
+        await pilot.press("m")
+        await wait_for_text(pilot, "A nuclei")
+        await show_those(pilot, "other")
+        await pilot.press("m", "c")
+        await wait_for_text(pilot, "wl diff nuclei other", "Samples by train_bce/sample")
+        assert "12 differ" in screen_text(app)
+        await pilot.press("v")
+        await wait_for_text(pilot, "Samples by train_dice/sample")
+        await pilot.press("tab", "shift+tab", "escape")
         await wait_until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
         # The other one is opened in place of the first.
-        await pilot.press("slash", *"crashed", "enter")
-        await wait_until(pilot, lambda: "1 of 3" in screen_text(app))
         await pilot.press("enter")
         await wait_until(pilot, lambda: isinstance(app.screen, MainScreen))
         await wait_until(pilot, lambda: app.path == other.path and app.news is not None)
         await wait_for_text(pilot, "crashed")
-
-
-async def test_two_runs_side_by_side(app: WlApp, nuclei: NucleiRun, other: NucleiRun) -> None:
-    async with app.run_test(size=(140, 40)) as pilot:
-        await wait_for_text(pilot, "tile_00")
-        app.push_screen(CompareScreen(nuclei.path, other.path))
-        await wait_for_text(pilot, "wl diff nuclei other", "Samples by train_bce/sample")
-        assert "12 differ" in screen_text(app)
-        shown = screen_text(app)
-        await pilot.press("v")
-        await wait_for_text(pilot, "Samples by train_dice/sample")
-        nuclei.train(2, predictions=False)
-        await wait_until(pilot, lambda: screen_text(app) != shown)
-        await pilot.press("tab", "tab", "shift+tab", "escape")
-        await wait_until(pilot, lambda: isinstance(app.screen, MainScreen))
 
 
 def test_two_runs_are_compared_as_wl_diff_does(nuclei: NucleiRun, other: NucleiRun) -> None:
