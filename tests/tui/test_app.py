@@ -15,7 +15,8 @@ from tui.panes.picture import PicturePane
 from tui.panes.samples import SamplesPane
 from tui.screens.detail import DetailScreen
 from tui.screens.help import HelpScreen
-from tui.widgets.image import GROUND_TRUTH, INSTANCE, PREDICTION, OverlayImage
+from tui.widgets.image import GROUND_TRUTH, PREDICTION, OverlayImage
+from tui.widgets.instance_layer import INSTANCE
 from tui.widgets.plot import CurvePlot
 from tui.widgets.status_line import StatusLine
 from wl_core.row_order import SortKey
