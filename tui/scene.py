@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from tui.sample_table import SampleKey
 from tui.widgets.cells import format_cell
-from tui.widgets.image import GROUND_TRUTH, PREDICTION, Instances, OverlayImage
+from tui.widgets.image import GROUND_TRUTH, PREDICTION, OverlayImage
+from tui.widgets.instance_layer import Instances
 from tui.widgets.palette import ORANGE, SKY_BLUE
 from tui.widgets.pixels import Labels, Overlay
 from wl_core.errors import WlError
@@ -37,7 +38,7 @@ class Scene:
 
     ``truth`` labels each instance by its annotation id where there are instance masks, else each
     pixel by its class (``by_class``); ``prediction`` is by class. ``moment`` is the step of the
-    past that it is of, None for now.
+    past that it is of, None for now; ``prediction_reference`` names the array that was read.
     """
 
     sample: SampleKey
@@ -47,6 +48,7 @@ class Scene:
     notes: tuple[str, ...] = ()
     instances: Instances | None = None
     moment: int | None = None
+    prediction_reference: bytes = b""
 
     @property
     def by_class(self) -> bool:
@@ -91,7 +93,12 @@ def load_scene(run: Run, sample: SampleKey, before: Scene | None) -> Scene:
         truth, ids = _instances(run, sample)
     if truth is None:
         truth = _one(arrays.get("target"), "target", notes)
-    prediction = _one(arrays.get("prediction"), "prediction", notes)
+    newest = arrays.get("prediction")
+    reference = b"" if newest is None else newest.reference
+    if same is not None and reference and same.prediction_reference == reference:
+        prediction = same.prediction
+    else:
+        prediction = _one(newest, "prediction", notes)
     shape = None if image is None else image.shape[:2]
     if truth is not None and shape not in (None, truth.shape):
         notes.append(f"the target is {truth.shape}, the image {shape}: not drawn")
@@ -104,7 +111,11 @@ def load_scene(run: Run, sample: SampleKey, before: Scene | None) -> Scene:
     if truth is not None and ids:
         table, signals = run.instances(sample.sample_id, sample.origin), _instance_signals(run)
         instances = Instances(truth, ids, lambda one: caption_of(table, one, signals))
-    return Scene(sample, image, truth, prediction, tuple(notes), instances, run.last_step)
+    if prediction is None:
+        reference = b""  # why it is not drawn is to be said again
+    return Scene(
+        sample, image, truth, prediction, tuple(notes), instances, run.last_step, reference
+    )
 
 
 def _instance_signals(run: Run) -> list[str]:

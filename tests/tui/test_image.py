@@ -18,7 +18,8 @@ from tui.widgets.error_map import (
     error_overlays,
     error_shares,
 )
-from tui.widgets.image import GROUND_TRUTH, PREDICTION, Instances, OverlayImage, as_rgb
+from tui.widgets.image import GROUND_TRUTH, PREDICTION, OverlayImage, as_rgb
+from tui.widgets.instance_layer import Instances
 from tui.widgets.pixels import (
     Overlay,
     blend,

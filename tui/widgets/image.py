@@ -6,7 +6,7 @@ are `tui.widgets.error_map`'s; which masks there are is the screen's choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -20,8 +20,8 @@ from textual.strip import Strip
 
 from tui.widgets.drawing import Drawing
 from tui.widgets.error_map import KINDS, error_codes, error_overlays, error_shares
+from tui.widgets.instance_layer import INSTANCE, Instances
 from tui.widgets.legend import wrap_segments
-from tui.widgets.palette import YELLOW
 from tui.widgets.pixels import (
     MARKS,
     Labels,
@@ -35,7 +35,7 @@ from tui.widgets.pixels import (
 )
 from tui.widgets.viewport import STEP, Viewport, Window
 
-GROUND_TRUTH, PREDICTION, INSTANCE = "ground truth", "prediction", "instance"
+GROUND_TRUTH, PREDICTION = "ground truth", "prediction"
 OFF_MARK, OUTLINE_MARK = "□", "▣"
 OPACITIES = (0.25, 0.5, 0.75, 1.0)
 Mode = Literal["quadrant", "half", "characters"]
@@ -53,21 +53,12 @@ def as_rgb(image: npt.NDArray[np.uint8]) -> Pixels:
     return np.ascontiguousarray(image[:, :, :3])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Instances:
-    """The instances of an image: ``labels`` ``[H, W]`` holds their ids, in the order of ``ids``.
-
-    ``caption`` says an instance in a few words; it is asked for the chosen one only.
-    """
-
-    labels: Labels
-    ids: tuple[int, ...]
-    caption: Callable[[int], str]
-
-    def overlay(self, annotation_id: int) -> Overlay | None:
-        """Where that one is, None when no pixel of it is to be seen."""
-        labels = (self.labels == annotation_id).astype(np.int32)
-        return Overlay(INSTANCE, labels, YELLOW, "I", above=True) if labels.any() else None
+def _same(one: tuple[object, ...] | None, other: tuple[object, ...] | None) -> bool:
+    """Whether both are of the very same things; arrays are not compared, which would take long."""
+    if one is None or other is None:
+        return one is other
+    pairs = zip(one, other, strict=True)
+    return all(a is b or (isinstance(a, int) and a == b) for a, b in pairs)
 
 
 class OverlayImage(Drawing):
@@ -124,6 +115,7 @@ class OverlayImage(Drawing):
         self.message = ""
         self._laid: tuple[Overlay, ...] = ()
         self._instance: Overlay | None = None
+        self._pointed_out: tuple[int | None, Labels | None] = (None, None)
         self._by_class = False
         self._shares: dict[int, float] | None = None
 
@@ -142,8 +134,10 @@ class OverlayImage(Drawing):
         and prediction are classes, and can be compared as such. What was switched, and what is in
         sight of an image of the same size, stays.
         """
-        before = None if self.rgb is None else self.rgb.shape
-        self._laid, self._by_class, self._shares = tuple(overlays), classes, None
+        before, compared = None if self.rgb is None else self.rgb.shape, self._compared
+        self._laid, self._by_class = tuple(overlays), classes
+        if not _same(compared, self._compared):
+            self._shares = None
         if image is not None:
             self.rgb = as_rgb(image)
         elif self._laid:
@@ -160,9 +154,12 @@ class OverlayImage(Drawing):
         """Point out one instance, or none."""
         known = self.instances is not None and annotation_id in self.instances.ids
         self.chosen = annotation_id if known else None
-        self._instance = None
-        if self.instances is not None and self.chosen is not None:
-            self._instance = self.instances.overlay(self.chosen)
+        labels = None if self.instances is None else self.instances.labels
+        if not _same(self._pointed_out, (self.chosen, labels)):  # it takes long in a large image
+            self._pointed_out = (self.chosen, labels)
+            self._instance = None
+            if self.instances is not None and self.chosen is not None:
+                self._instance = self.instances.overlay(self.chosen)
         self._redraw()
 
     @property
