@@ -209,7 +209,8 @@ class TablePane(Pane):
     # Rows
 
     def chosen_rows(self) -> Sequence[RowKey]:
-        return ChosenRows(self.table.rows_acted_on, self.keys())
+        rows = self.table.rows_acted_on
+        return ChosenRows(rows, self.keys()) if len(rows) else ()
 
     @on(VirtualTable.Highlighted)
     def _row_highlighted(self, event: VirtualTable.Highlighted) -> None:
