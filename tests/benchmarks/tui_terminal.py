@@ -110,7 +110,11 @@ class Terminal:
         """Takes in what is drawn within that time, at most one piece of it; whether any was."""
         if not select.select([self._master], [], [], seconds)[0]:
             return False
-        self.screen.feed(os.read(self._master, 1 << 16))
+        try:
+            self.screen.feed(os.read(self._master, 1 << 16))
+        except OSError:  # the process has ended
+            self.process.wait(10)
+            return False
         return True
 
     def settle(self, quiet: float = 0.3, at_most: float = 5.0) -> None:
@@ -159,10 +163,6 @@ class Terminal:
 
     def close(self) -> None:
         self.process.terminate()
-        try:
-            while self.process.poll() is None:
-                self.read(0.1)
-        except OSError:
-            pass  # the other end is closed
-        self.process.wait(10)
+        while self.process.poll() is None:
+            self.read(0.1)
         os.close(self._master)
