@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wl_core.cli_options import at_step_option, json_option, opened, run_options
-from wl_core.errors import UnknownNameError, nearest
 
 if TYPE_CHECKING:
     from wl_core.codec import DamagedFrame, Event, Frame
+    from wl_core.event_filter import EventFilter
     from wl_core.run import Run
 
 # What --follow shows of the past when --from does not say, as `tail -f` does.
@@ -24,6 +24,10 @@ _LAST = 10
 @run_options
 @click.option("--follow", "-f", is_flag=True, help="Go on with new events as they come (Ctrl-C).")
 @click.option("--kind", "kinds", multiple=True, help="Only this kind; may be given several times.")
+@click.option("--signal", "signals", multiple=True, help="Only what is said of this signal.")
+@click.option("--sample", "samples", multiple=True, help="Only what names this sample.")
+@click.option("--origin", "origins", multiple=True, help="Only what is about this origin.")
+@click.option("--text", "texts", multiple=True, help="Only events that say this, in any case.")
 @click.option(
     "--from",
     "start",
@@ -38,6 +42,10 @@ def events(
     root: Path,
     follow: bool,
     kinds: tuple[str, ...],
+    signals: tuple[str, ...],
+    samples: tuple[str, ...],
+    origins: tuple[str, ...],
+    texts: tuple[str, ...],
     start: int | None,
     limit: int | None,
     at_step: int | None,
@@ -46,30 +54,41 @@ def events(
     """Print the events of a run, in the order of its log.
 
     TIME is in seconds since 1970 but on a terminal. A damaged frame is named on stderr and makes
-    the exit status 1.
+    the exit status 1. Several of --kind, --signal, --sample or --origin mean any of them, several
+    of --text all.
 
     \b
     Examples:
       wl events --kind hyperparameters
+      wl events --sample tile_03 --kind tagged --kind discarded
       wl events --follow --kind values --json | jq -c '[.step, .data.signal]'
     """
+    from wl_core.event_filter import EventFilter
+
+    wanted = EventFilter(kinds, signals, samples, origins, texts)
     if follow and at_step is not None:
         raise click.UsageError("the past has no end to --follow", click.get_current_context())
     with opened(run, root, at_step) as reader:
-        _check_kinds(reader, kinds)
+        wanted.check(reader.log.catalogue)
         if start is None:
             start = max(0, reader.log.next_position - _LAST) if follow else 0
         damage: list[DamagedFrame] = []
-        found = _limited(_chosen(_frames(reader, start, follow), start, kinds, damage), limit)
-        _print_events(found, as_json, follow)
+        found = _limited(_chosen(_frames(reader, start, follow), start, wanted, damage), limit)
+        count = _print_events(found, as_json, follow)
+        if not count and limit != 0:
+            _say_unknown(reader, wanted)
     return 1 if damage else 0
 
 
-def _check_kinds(reader: Run, kinds: tuple[str, ...]) -> None:
-    known = [kind.name for kind in reader.log.catalogue]
-    for kind in kinds:
-        if kind not in known:
-            raise UnknownNameError(f"there is no event kind {kind!r}.{nearest(kind, known)}")
+def _say_unknown(reader: Run, wanted: EventFilter) -> None:
+    """Nothing was found: there may be no such signal or sample, which is an error then."""
+    from wl_core.errors import UnknownNameError
+    from wl_core.event_filter import unknown_names
+
+    unknown = unknown_names(reader, wanted)
+    if unknown:
+        sys.stdout.flush()
+        raise UnknownNameError("; ".join(unknown))
 
 
 def _frames(reader: Run, start: int, follow: bool) -> Iterable[Frame | DamagedFrame]:
@@ -79,10 +98,10 @@ def _frames(reader: Run, start: int, follow: bool) -> Iterable[Frame | DamagedFr
 def _chosen(
     frames: Iterable[Frame | DamagedFrame],
     start: int,
-    kinds: tuple[str, ...],
+    wanted: EventFilter,
     damage: list[DamagedFrame],
 ) -> Iterator[Event]:
-    """Events from ``start`` on (a frame may begin before it) of the kinds that were asked for."""
+    """Events from ``start`` on (a frame may begin before it) that were asked for."""
     from wl_core.codec import DamagedFrame, frame_events
 
     for frame in frames:
@@ -91,8 +110,9 @@ def _chosen(
             sys.stdout.flush()
             print(f"wl: {_said(frame.position, frame.reason)}", file=sys.stderr)
             continue
-        for event in frame_events(frame):
-            if event.position >= start and (not kinds or event.kind in kinds):
+        places = frozenset(wanted.places(frame))
+        for place, event in enumerate(frame_events(frame) if places else ()):
+            if place in places and event.position >= start:
                 yield event
 
 
@@ -108,13 +128,22 @@ def _limited(found: Iterator[Event], limit: int | None) -> Iterator[Event]:
         yield event
 
 
-def _print_events(found: Iterator[Event], as_json: bool, follow: bool) -> None:
+def _print_events(found: Iterator[Event], as_json: bool, follow: bool) -> int:
+    """Print them; gives how many there were."""
     from wl_core import cli_output
+
+    count = 0
+
+    def counted() -> Iterator[Event]:
+        nonlocal count
+        for event in found:
+            count += 1
+            yield event
 
     names = ("position", "step", "time", "phase", "kind", "failed", "data")
     rows = (
         (one.position, one.step, one.time, one.phase, one.kind, one.failed, one.data)
-        for one in found
+        for one in counted()
     )
     if as_json:
         cli_output.print_json_array(
@@ -125,6 +154,7 @@ def _print_events(found: Iterator[Event], as_json: bool, follow: bool) -> None:
             print(_line(row))
     else:
         cli_output.print_tsv(names, rows, flush=follow)
+    return count
 
 
 def _line(row: tuple[Any, ...]) -> str:
