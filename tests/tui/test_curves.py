@@ -16,33 +16,34 @@ from tests.tui.screens import screen_text, wait_for_text, wait_until
 from tui.app import WlApp
 from tui.life import marks_of
 from tui.panes.curves import CurvesPane
+from tui.sample_table import SampleKey
 from tui.screens.ask import AskScreen
 from tui.screens.pick import PickScreen
 from wl_core.run import open_run
 
 
 async def test_curves_are_chosen_smoothed_marked_and_written_to_files(
-    app: WlApp, nuclei: NucleiRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    nuclei: NucleiRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     nuclei.train(3, predictions=False)
     nuclei.frame(("paused", "ann", "lunch"), phase="outside")
     nuclei.train(3, predictions=False)
+    app = WlApp(nuclei.path, [CurvesPane])
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await wait_for_text(pilot, "tile_00")
-        await pilot.press("4")
         pane = app.screen.query_one(CurvesPane)
         await wait_until(pilot, lambda: len(pane.plot.marks) == 1, "the mark of the pause")
 
         # Some of them, found by typing a part of their names.
         await pilot.press("c")
         await wait_until(pilot, lambda: isinstance(app.screen, PickScreen))
-        await pilot.press("x", "slash", *"dice", "enter", "a", "enter")
+        await pilot.press("x", "slash", *"di", "enter", "a", "enter")
         await wait_until(pilot, lambda: not isinstance(app.screen, PickScreen))
         assert pane.shown == ("train_dice/sample",)
 
         # The line of the chosen sample lies over the curve of all.
+        pane.post_message(pane.SampleChosen(SampleKey("train_loader", "tile_00")))
         await pilot.press("i")
         first = pane.shown[0]
         await wait_until(pilot, lambda: f"{first} of tile_00" in {s.name for s in pane.plot.series})
@@ -84,13 +85,10 @@ async def test_curves_are_chosen_smoothed_marked_and_written_to_files(
     assert names == [series.name for series in lines]
 
 
-async def test_in_the_past_curves_end_there_and_the_rest_is_faint(
-    app: WlApp, nuclei: NucleiRun
-) -> None:
+async def test_in_the_past_curves_end_there_and_the_rest_is_faint(nuclei: NucleiRun) -> None:
     nuclei.train(6, predictions=False)
+    app = WlApp(nuclei.path, [CurvesPane])
     async with app.run_test(size=(80, 24)) as pilot:
-        await wait_for_text(pilot, "tile_00")
-        await pilot.press("4")
         pane = app.screen.query_one(CurvesPane)
         await wait_until(pilot, lambda: bool(pane.plot.series))
         app.show_step(4)
