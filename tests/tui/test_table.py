@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.tui.screens import screen_line, screen_text, wait_until
-from tests.tui.tables import TableApp, lists, losses, number, text
+from tests.tui.tables import TableApp, flag, lists, losses, number, text
 from tui.widgets import ordered_table as table_module
 from tui.widgets.table import VirtualTable
 from wl_core.errors import UnknownNameError
@@ -24,7 +26,7 @@ def body(app: TableApp) -> list[str]:
 def ids(app: TableApp) -> list[str]:
     """The sample ids on the screen, top to bottom."""
     return [
-        next(word for word in line.replace("✗", " ").split() if word[0] == "s")
+        next(word for word in re.sub("[✗●▸]", " ", line).split() if word[0] == "s")
         for line in body(app)
     ]
 
@@ -229,3 +231,138 @@ async def test_an_empty_table_takes_every_key() -> None:
     async with app.run_test(size=(40, 8)) as pilot:
         await pilot.press("j", "k", "G", "g", "h", "l", "s", "r", "enter", "pagedown")
         assert app.widget.cursor_row is None
+
+
+def two_keys() -> Table:
+    names = text("sample_id", ["s0", "s1", "s2", "s3"])
+    return Table((names, text("group", ["b", "a", "b", "a"]), number("loss", [1, 2, 3, None])))
+
+
+async def test_further_keys_sort_what_the_first_leaves_equal() -> None:
+    app = TableApp(two_keys())
+    async with app.run_test(size=(60, 8)) as pilot:
+        await pilot.press("right", "s", "right", "S")
+        await wait_until(pilot, lambda: ids(app) == ["s1", "s3", "s2", "s0"])
+        header = screen_text(app).splitlines()[0]
+        assert "group▲1" in header
+        assert "loss▼2" in header
+        await pilot.press("S")
+        await wait_until(pilot, lambda: ids(app) == ["s1", "s3", "s0", "s2"])
+        await pilot.press("S")
+        await wait_until(pilot, lambda: app.widget.sort_keys == (SortKey("group", False),))
+        await pilot.press("s")
+        assert app.widget.sort_keys == (SortKey("loss", True),)
+
+
+async def test_marks_stay_on_their_rows_whatever_moves() -> None:
+    app = TableApp(losses([0.2, 0.9, 0.5, 0.1]), edited=True)
+    async with app.run_test(size=(80, 8), notifications=True) as pilot:
+        await pilot.press("m", "j", "M")
+        assert app.widget.cursor == 2
+        assert [("●" in line) for line in body(app)] == [True, True, True, False]
+        await pilot.press("i")
+        assert [("●" in line) for line in body(app)] == [False, False, False, True]
+        await pilot.press("l", "s", "g", "m")
+        await wait_until(pilot, lambda: ids(app) == ["s1", "s2", "s0", "s3"])
+        assert [("●" in line) for line in body(app)] == [True, False, False, True]
+        moved = losses([7.0, 0.2, 0.9, 0.5, 0.1])
+        app.widget.set_table(moved, np.array([9, 0, 1, 2, 3]))
+        await pilot.pause()
+        assert app.widget.marked_rows.tolist() == [2, 4]
+        app.widget.set_filter(Filter.parse("loss > 0.15").mask)
+        await pilot.press("a")
+        assert app.widget.marks.count == 5, "all rows of the filter, and the one it has left out"
+        assert app.widget.marked_rows.tolist() == [0, 2, 3, 1, 4]
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: "5 marks taken off" in screen_text(app))
+        assert app.widget.rows_acted_on.tolist() == [app.widget.cursor_row]
+
+
+async def test_a_million_marks_are_made_and_inverted_at_once() -> None:
+    count = 1_000_000
+    ids_column = number("id", np.arange(count))  # type: ignore[arg-type]
+    app = TableApp(Table((ids_column,)), edited=True)
+    async with app.run_test(size=(40, 8)) as pilot:
+        await pilot.press("m", "a", "i", "i")
+        assert app.widget.marks.count == count
+        await pilot.press("G", "m", "g", "M")
+        assert app.widget.marks.count == count
+        assert len(app.widget.rows_acted_on) == count
+
+
+async def test_columns_are_hidden_moved_pinned_and_resized_by_keys() -> None:
+    columns = [number(name, [1.0]) for name in ("aaaa", "bbbb", "cccc", "dddd")]
+    app = TableApp(Table((text("sample_id", ["s0"]), *columns)), edited=True)
+
+    def header() -> list[str]:
+        return screen_text(app).splitlines()[0].replace("│", " │ ").split()
+
+    async with app.run_test(size=(70, 6), notifications=True) as pilot:
+        assert header() == ["sample_id", "│", "aaaa", "bbbb", "cccc", "dddd"]
+        await pilot.press("l", "H")
+        assert header() == ["sample_id", "│", "bbbb", "cccc", "dddd"]
+        await wait_until(pilot, lambda: "aaaa is hidden" in screen_text(app))
+        await pilot.press("right_curly_bracket")
+        assert header() == ["sample_id", "│", "cccc", "bbbb", "dddd"]
+        await pilot.press("P")
+        assert header() == ["sample_id", "bbbb", "│", "cccc", "dddd"]
+        column = app.widget.column_under_cursor
+        assert column is not None
+        assert column.name == "bbbb"
+        width = app.widget._places[1].width
+        await pilot.press("greater_than_sign", "greater_than_sign", "less_than_sign")
+        assert app.widget._places[1].width == width + 1
+        await pilot.press("h", "H", "H", "H", "H", "H")
+        assert len(app.widget.shown) == 1, "one column stays"
+
+
+async def test_the_mouse_drags_the_edge_of_a_column_and_does_not_sort() -> None:
+    app = TableApp(losses([0.2, 0.9]), edited=True)
+    async with app.run_test(size=(60, 8)) as pilot:
+        edge = app.widget._places[0].end - 1
+        await pilot.mouse_down(VirtualTable, offset=(edge, 0))
+        await pilot.hover(VirtualTable, offset=(edge + 6, 0))
+        await pilot.mouse_up(VirtualTable, offset=(edge + 6, 0))
+        assert app.widget._places[0].end - 1 == edge + 6
+        assert app.widget.sort_keys == ()
+
+
+async def test_a_number_in_a_column_that_was_made_too_narrow_is_left_out_whole() -> None:
+    app = TableApp(losses([123456.0, 1.0]), edited=True)
+    async with app.run_test(size=(40, 6)) as pilot:
+        await pilot.press("l", *["less_than_sign"] * 20)
+        assert [line.split()[-1] for line in body(app)] == ["…", "1"]
+
+
+async def test_rows_are_copied_whole_as_the_command_line_prints_them() -> None:
+    table = Table((*losses([0.123456789, None, 2.0]), text("path", ["a\tb", "c", "d"])))
+    app = TableApp(table, edited=True)
+    async with app.run_test(size=(60, 8), notifications=True) as pilot:
+        await pilot.press("y")
+        await wait_until(pilot, lambda: "copied 1 row as TSV" in screen_text(app))
+        assert app.clipboard == "sample_id\tloss\tpath\ns0\t0.123456789\ta\\tb\n"
+        await pilot.press("l", "s", "l", "H", "a", "Y")
+        await wait_until(pilot, lambda: "copied 3 rows as JSON" in screen_text(app))
+        rows = [json.loads(line) for line in app.clipboard.splitlines()]
+        assert [row["sample_id"] for row in rows] == ["s2", "s0", "s1"]
+        assert [row["loss"] for row in rows] == [2.0, 0.123456789, None]
+        assert all("path" not in row for row in rows)
+
+
+async def test_an_order_is_stale_once_what_it_was_made_of_has_changed() -> None:
+    table = losses([0.2, 0.9], discarded=[False, False])
+    app = TableApp(table)
+    async with app.run_test(size=(40, 8)):
+        app.widget.sort_by(SortKey("loss", True))
+        app.widget.set_table(Table((*table.columns[:2], flag("discarded", [True, True]))))
+        assert not app.widget.is_stale, "the sort does not look at what changed"
+        app.widget.set_table(losses([0.2, 0.1]))
+        assert app.widget.is_stale
+
+
+async def test_without_leave_to_edit_rows_cannot_be_marked() -> None:
+    app = TableApp(losses([0.2]))
+    async with app.run_test(size=(40, 8)) as pilot:
+        await pilot.press("m", "a", "H")
+        assert app.widget.marks.count == 0
+        assert len(app.widget.shown) == 2

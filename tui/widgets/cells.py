@@ -18,6 +18,7 @@ AGGREGATED_MARK = "~"
 FLOAT_WIDTH = 10  # the longest `.4g`: -1.234e-05
 MAX_TEXT_WIDTH = 24
 MAX_NAME_WIDTH = 18
+SORT_MARK = 2  # cells: an arrow, and which key it is
 GAP = 1
 TRAJECTORY_WIDTH = 16
 _SAMPLED_CELLS = 256
@@ -100,7 +101,7 @@ def fit_name(name: str, width: int, arrow: str = "") -> str:
 
 def column_width(column: TableColumn) -> int:
     """Cells that the column needs, judged by its name and by some of its cells."""
-    name = min(cell_len(column.name) + 1, MAX_NAME_WIDTH)  # one more for the sort arrow
+    name = min(cell_len(column.name) + SORT_MARK, MAX_NAME_WIDTH)
     return max(name, _content_width(column))
 
 
