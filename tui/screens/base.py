@@ -83,9 +83,12 @@ class RunScreen(Screen[None]):
 
     def _leave_time(self, *, close: bool) -> None:
         before, bar = self._before_time, self.time_bar
-        if before is not None and before.is_attached:
+        if bar is None:
+            return
+        # A key that was typed ahead may have taken the focus elsewhere by now.
+        if bar.has_focus and before is not None and before.is_attached:
             self.set_focus(before)
-        if close and bar is not None:
+        if close:
             bar.remove()
 
     @on(TimeBar.Left)
