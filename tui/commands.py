@@ -8,10 +8,11 @@ its next guard.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from tui.sample_table import RowKey
 from wl_core import ask
+from wl_core.chosen import owners
 from wl_core.decide import Chosen, Decider, Turned, by_origin
 from wl_core.errors import RunNotFoundError
 from wl_core.status import ALIVE
@@ -34,13 +35,19 @@ class Told(NamedTuple):
     is_heard: bool | None = None
 
 
+@runtime_checkable
+class ManyRows(Protocol):
+    """Rows that can be told by origin without a look at each of them."""
+
+    def by_origin(self) -> list[Chosen]: ...
+
+
 def named(rows: Sequence[RowKey]) -> str:
-    """Which rows these are, in a few words."""
+    """Which rows these are, in a few words; all are samples, or all are instances."""
     if len(rows) == 1:
         return str(rows[0])
-    inner = sum(row.annotation_id is not None for row in rows)
-    parts = [f"{inner:,} instances"] if inner else []
-    return " and ".join([f"{len(rows) - inner:,} samples", *parts] if inner < len(rows) else parts)
+    inner = len(rows) > 0 and rows[0].annotation_id is not None
+    return f"{len(rows):,} {'instances' if inner else 'samples'}"
 
 
 def _still_there(run: Run) -> Run:
@@ -66,7 +73,7 @@ def request_resume(run: Run) -> Told:
 def switch_discarded(run: Run, rows: Sequence[RowKey]) -> Told:
     """Discard these rows, or restore them when all of them are discarded."""
     _still_there(run).refresh()
-    return set_discarded(run, rows, not all(_is_discarded(run, row) for row in rows))
+    return set_discarded(run, rows, not _are_discarded(run, _chosen(rows)))
 
 
 def set_discarded(run: Run, rows: Sequence[RowKey], discarded: bool, why: str = "") -> Told:
@@ -75,10 +82,13 @@ def set_discarded(run: Run, rows: Sequence[RowKey], discarded: bool, why: str = 
     return _asked(run, f"{'discarded' if discarded else 'restored'} {named(rows)}", position)
 
 
-def _is_discarded(run: Run, row: RowKey) -> bool:
-    if row.annotation_id is None:
-        return bool(run.view("samples").is_discarded(*row.sample))
-    return bool(run.view("instances").is_discarded(*row))
+def _are_discarded(run: Run, chosen: Sequence[Chosen]) -> bool:
+    """Whether all of them are; ends at the first that is not."""
+    samples, instances = run.view("samples"), run.view("instances")
+    return all(
+        samples.is_discarded(name, one) if not number else instances.is_discarded(name, one, number)
+        for name, one, number in owners(chosen)
+    )
 
 
 def set_tag(run: Run, rows: Sequence[RowKey], tag: str, *, add: bool) -> Told:
@@ -125,4 +135,6 @@ def _decider(run: Run) -> Decider:
 
 
 def _chosen(rows: Sequence[RowKey]) -> list[Chosen]:
+    if isinstance(rows, ManyRows):
+        return rows.by_origin()
     return by_origin((row.origin, row.sample_id, row.annotation_id or 0) for row in rows)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tui.lazy import LazyColumns, is_prepared
 from tui.sample_table import WHO, RowKey, SampleKey, arranged, column_order, without_empty
+from wl_core.decide import Chosen
 from wl_core.instance_index import InstanceIndex
 from wl_core.joined import instances_with_samples
 from wl_core.lazy_column import LazyColumn
@@ -35,7 +36,7 @@ class InstanceRows:
     _samples: SampleIndex
     _instances: InstanceIndex
 
-    def key(self, row: int) -> RowKey:
+    def row_key(self, row: int) -> RowKey:
         """The instance in that row.
 
         Asks the view's indices from the event loop: who a numbered instance is never changes.
@@ -44,6 +45,13 @@ class InstanceRows:
         sample = int(self._instances.sample_rows[number])
         annotation_id = int(self._instances.annotation_ids[number])
         return RowKey(self._samples.origin(sample), self._samples.sample_id(sample), annotation_id)
+
+    def chosen(self, rows: npt.NDArray[np.intp]) -> list[Chosen]:
+        """The instances in those rows, as they are decided upon."""
+        numbers = self.ids[rows]
+        annotation_ids = self._instances.annotation_ids[numbers]
+        found = self._samples.by_origin(self._instances.sample_rows[numbers])
+        return [Chosen(origin, ids, annotation_ids[at].tolist()) for origin, at, ids in found]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wl_core.decide import Chosen
 from wl_core.row_index import SampleIndex
 from wl_core.table import Table, TableColumn
 
@@ -64,6 +65,14 @@ class SampleRows:
         """
         number = int(self.ids[row])
         return SampleKey(self._index.origin(number), self._index.sample_id(number))
+
+    def row_key(self, row: int) -> RowKey:
+        """The same, as what is decided upon."""
+        return RowKey(*self.key(row))
+
+    def chosen(self, rows: npt.NDArray[np.intp]) -> list[Chosen]:
+        """The samples in those rows, as they are decided upon."""
+        return [Chosen(origin, ids) for origin, _, ids in self._index.by_origin(self.ids[rows])]
 
     def row_of(self, sample: SampleKey) -> int | None:
         """Where that sample stands, None when it is not in this table."""

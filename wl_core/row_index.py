@@ -182,6 +182,20 @@ class SampleIndex:
         code = self._origin_codes.array[row]
         return next(name for name, part in self._origins.items() if part.code == code)
 
+    def by_origin(self, rows: Rows) -> list[tuple[str, Rows, list[SampleId]]]:
+        """For each origin that some of these rows are of: which ``[k]`` of them, and their ids."""
+        codes = self._origin_codes.array[rows]
+        text, numbers = self._is_text.array[rows], self._numbers.array[rows]
+        found = []
+        for name, part in self._origins.items():
+            at = np.flatnonzero(codes == part.code)
+            if len(at):
+                ids: list[SampleId] = numbers[at].tolist()
+                for place in np.flatnonzero(text[at]).tolist():
+                    ids[place] = self._texts[ids[place]]  # type: ignore[index]  # its number
+                found.append((name, at, ids))
+        return found
+
     def of_origin(self, origin: str) -> npt.NDArray[np.bool_]:
         """Which rows ``[n]`` are of that origin."""
         part = self._origins.get(origin)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
 
 from tui.follow import News
-from tui.instance_table import Instances, load_rows
+from tui.instance_table import InstanceRows, Instances, load_rows
 from tui.lazy import LazyColumns
 from tui.panes.table_pane import TablePane
-from tui.sample_table import RowKey, SampleKey
+from tui.sample_table import SampleKey
 
 if TYPE_CHECKING:
     from wl_core.run import Run
@@ -56,9 +55,9 @@ class InstancesPane(TablePane):
     def _wanted(self) -> SampleKey | str | None:
         return ALL if self._of_all else self.sample
 
-    def keys(self) -> Callable[[int], RowKey]:
+    def keys(self) -> InstanceRows:
         assert self._loaded is not None  # there is no row before
-        return self._loaded.rows.key
+        return self._loaded.rows
 
     def lazy_columns(self) -> LazyColumns:
         return self._lazy

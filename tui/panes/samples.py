@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from tui.follow import News
 from tui.lazy import LazyColumns
 from tui.neighbours import TableNeighbours
 from tui.panes.table_pane import TablePane
-from tui.sample_table import RowKey, SampleKey, SampleRows, arranged, column_order
+from tui.sample_table import NO_ROWS, SampleKey, SampleRows, arranged, column_order
 
 if TYPE_CHECKING:
     from tui.app import WlApp
@@ -39,10 +38,8 @@ class SamplesPane(TablePane):
         """What comes before and after a sample as the table stands."""
         return TableNeighbours(self.table, lambda: self._rows)
 
-    def keys(self) -> Callable[[int], RowKey]:
-        rows = self._rows
-        assert rows is not None  # there is no row before
-        return lambda row: RowKey(*rows.key(row))
+    def keys(self) -> SampleRows:
+        return NO_ROWS if self._rows is None else self._rows  # keys ask before the first news
 
     def lazy_columns(self) -> LazyColumns:
         return cast("WlApp", self.app).follower.lazy

@@ -6,8 +6,8 @@ Subclasses say what the rows are and load them.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, cast, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast, overload
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -24,6 +24,7 @@ from tui.widgets.filter_bar import FilterBar
 from tui.widgets.ordering import Rows
 from tui.widgets.table import VirtualTable
 from tui.words import age
+from wl_core.decide import Chosen
 from wl_core.errors import FilterError
 from wl_core.filters import Filter
 
@@ -34,12 +35,25 @@ LOOK = 0.5  # seconds between looks at what is in sight
 REST = 0.06  # seconds that the cursor must rest on a row before the other panes load it
 
 
-class ChosenRows(Sequence[RowKey]):
-    """Who stands in these rows of a table; of a million rows only those asked for are looked up."""
+class Keys(Protocol):
+    """Who stands in the rows of a table as it was: nobody changes it any more."""
 
-    def __init__(self, rows: Rows, key: Callable[[int], RowKey]) -> None:
+    def row_key(self, row: int) -> RowKey:
+        """Who stands in that row."""
+
+    def chosen(self, rows: Rows) -> list[Chosen]:
+        """Who stands in those rows, as they are decided upon."""
+
+
+class ChosenRows(Sequence[RowKey]):
+    """Who stands in these rows of a table; of a million rows only those asked for are looked up.
+
+    They are looked up later, in another thread, when newer rows may be shown.
+    """
+
+    def __init__(self, rows: Rows, keys: Keys) -> None:
         self._rows = rows
-        self._key = key
+        self._keys = keys
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -50,11 +64,15 @@ class ChosenRows(Sequence[RowKey]):
     def __getitem__(self, at: slice) -> Sequence[RowKey]: ...
     def __getitem__(self, at: int | slice) -> RowKey | Sequence[RowKey]:
         if isinstance(at, slice):
-            return ChosenRows(self._rows[at], self._key)
-        return self._key(int(self._rows[at]))
+            return ChosenRows(self._rows[at], self._keys)
+        return self._keys.row_key(int(self._rows[at]))
 
     def __iter__(self) -> Iterator[RowKey]:
-        return map(self._key, self._rows.tolist())
+        return map(self._keys.row_key, self._rows.tolist())
+
+    def by_origin(self) -> list[Chosen]:
+        """All of them, an element for each origin."""
+        return self._keys.chosen(self._rows)
 
 
 class TablePane(Pane):
@@ -91,17 +109,13 @@ class TablePane(Pane):
 
     # For subclasses
 
-    def keys(self) -> Callable[[int], RowKey]:
-        """Gives who stands in a row of the table as it is now.
-
-        Also later and in another thread, when newer rows are shown: what is decided upon was chosen
-        among these.
-        """
+    def keys(self) -> Keys:
+        """Who stands in the rows of the table as it is now."""
         raise NotImplementedError
 
     def key(self, row: int) -> RowKey:
         """Who stands in that row of the table."""
-        return self.keys()(row)
+        return self.keys().row_key(row)
 
     def lazy_columns(self) -> LazyColumns:
         """Those that are computed once they are wanted."""
