@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tui.sample_table import SampleKey
 from tui.widgets.cells import format_cell
-from tui.widgets.image import GROUND_TRUTH, PREDICTION, OverlayImage
+from tui.widgets.image import GROUND_TRUTH, PREDICTION, OverlayImage, as_rgb
 from tui.widgets.instance_layer import Instances
 from tui.widgets.palette import ORANGE, SKY_BLUE
 from tui.widgets.pixels import Labels, Overlay
@@ -149,7 +149,8 @@ def _load_image(run: Run, sample: SampleKey, notes: list[str]) -> npt.NDArray[np
         return None
     if image is None:
         notes.append("no image: no plugin knows where this sample's image is")
-    return image
+        return None
+    return as_rgb(image)  # here: of a large one it would hold up the screen
 
 
 def _instances(run: Run, sample: SampleKey) -> tuple[Labels | None, tuple[int, ...]]:

@@ -233,8 +233,9 @@ class OverlayImage(Drawing):
         """Bring it to the middle when only a part of the image is in sight."""
         if self._instance is None or self.view.zoom == 1:
             return
-        rows, columns = np.nonzero(self._instance.labels)
-        height, width = self._instance.labels.shape
+        labels = self._instance.labels
+        rows, columns = np.flatnonzero(labels.any(1)), np.flatnonzero(labels.any(0))
+        height, width = labels.shape
         self.view = replace(
             self.view,
             x=float(columns.min() + columns.max() + 1) / 2 / width,

@@ -26,5 +26,5 @@ class Instances:
 
     def overlay(self, annotation_id: int) -> Overlay | None:
         """Where that one is, None when no pixel of it is to be seen."""
-        labels = (self.labels == annotation_id).astype(np.int32)
+        labels = (self.labels == annotation_id).view(np.uint8)  # not copied: it may be large
         return Overlay(INSTANCE, labels, YELLOW, "I", above=True) if labels.any() else None

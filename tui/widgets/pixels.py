@@ -24,7 +24,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 Pixels = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int32]
+Labels = npt.NDArray[np.int32] | npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 Pattern = Literal["solid", "stripes", "dots", "checks"]
