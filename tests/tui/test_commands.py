@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import wl_core as wl
 from tests.core.cli_runs import write_run
 from tests.core.watched_runs import events, sample
+from tests.tui.nuclei_run import NucleiRun
 from tui import commands
-from tui.sample_table import RowKey
-from wl_core.decide import Decider
+from tui.instance_table import load_rows
+from tui.lazy import LazyColumns
+from tui.sample_table import RowKey, sample_rows
+from wl_core.decide import Decider, by_origin
 
 S1 = [RowKey("train_loader", "s1")]
 
@@ -43,3 +47,16 @@ def test_it_is_recorded_that_the_tui_decided(run: wl.Run) -> None:
         assert Decider.of_run(run, "me").undo()[1][0].what == (
             "discard instance 2 of s1 (train_loader)"
         )
+
+
+def test_rows_chosen_together_are_those_chosen_one_by_one(nuclei: NucleiRun) -> None:
+    nuclei.frame(("exposed", "odd", [7, "7", "x", -3]))
+    with wl.open_run(nuclei.path) as run:
+        run.refresh()
+        for rows in (sample_rows(run), load_rows(run, None, LazyColumns()).rows):
+            picked = np.arange(len(rows.ids))[::-3]
+            singly = by_origin(
+                (row.origin, row.sample_id, row.annotation_id or 0)
+                for row in map(rows.row_key, picked.tolist())
+            )
+            assert sorted(rows.chosen(picked), key=repr) == sorted(singly, key=repr)
