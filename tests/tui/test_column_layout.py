@@ -64,5 +64,6 @@ def test_it_is_kept_as_json_and_what_is_no_layout_is_none() -> None:
     layout = Layout(("b", "a"), frozenset("b"), frozenset("a"), {"a": 7}, frozenset("a"))
     assert layout_of_json(json.loads(json.dumps(layout.to_json()))) == layout
     assert Layout().to_json() is None
+    broken: object
     for broken in (None, 3, [], {"order": 3, "widths": [1], "pinned": {"a": 1}, "hidden": "ab"}):
         assert layout_of_json(broken) == Layout()

@@ -33,7 +33,7 @@ def worst_instances(run: NucleiRun) -> list[tuple[Any, ...]]:
         reader.refresh()
         rows = [reader.instances().row(n) for n in range(len(reader.instances()))]
     rows = [row for row in rows if "train_bce/instance" in row]
-    rows.sort(key=lambda row: -row["train_bce/instance"])  # type: ignore[operator, arg-type]
+    rows.sort(key=lambda row: -row["train_bce/instance"])  # type: ignore[operator]
     return [(row["origin"], row["sample_id"], row["annotation_id"]) for row in rows]
 
 

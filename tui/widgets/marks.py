@@ -16,13 +16,15 @@ Ids = npt.NDArray[np.integer[Any]]
 class Marks:
     """Which ids are marked; ids are integers from 0 on that are not much larger than their number.
 
-    ``last`` is the id that was marked or unmarked last by itself: where a range begins.
+    ``last`` is the id that was marked or unmarked last by itself: where a range begins. ``state``
+    is another object after every change.
     """
 
     def __init__(self) -> None:
         self._marked = np.zeros(0, np.bool_)
         self.count = 0
         self.last: int | None = None
+        self.state = object()
 
     def __contains__(self, one: int) -> bool:
         return one < len(self._marked) and bool(self._marked[one])
@@ -54,7 +56,8 @@ class Marks:
 
     def clear(self) -> None:
         self._marked = np.zeros(0, np.bool_)
-        self.count, self.last = 0, None
+        self.last = None
+        self._count()
 
     def _reserve(self, ids: Ids) -> None:
         size = int(ids.max()) + 1 if len(ids) else 0
@@ -64,4 +67,5 @@ class Marks:
             self._marked = marked
 
     def _count(self) -> None:
+        self.state = object()
         self.count = int(np.count_nonzero(self._marked))

@@ -127,6 +127,8 @@ class VirtualTable(OrderedTable, can_focus=True):
         self.opens = opens
         self.edited = edited
         self.signals: frozenset[str] = frozenset()  # columns that have values over time
+        self._marked: Rows = np.empty(0, np.intp)
+        self._marked_of: tuple[object, object, object] = (None, None, None)
         self._dragged: ColumnPlace | None = None  # the column whose edge the mouse holds
         self._was_dragged = False
 
@@ -210,12 +212,18 @@ class VirtualTable(OrderedTable, can_focus=True):
 
         Those that a filter has left out come last.
         """
-        if not self.marks.count:
-            return np.empty(0, np.intp)
+        made_of = (self.marks.state, self.order, self.ids)
+        if any(one is not before for one, before in zip(made_of, self._marked_of, strict=True)):
+            self._marked, self._marked_of = self._find_marked(), made_of
+        return self._marked
+
+    def _find_marked(self) -> Rows:
         here = np.flatnonzero(self.marks.among(self.ids))
-        if self.order.rows is None:
+        if self.order.rows is None or not len(here):
             return here
         shown = self.order.rows[self.marks.among(self.ids[self.order.rows])]
+        if len(shown) == len(here):
+            return shown
         left_out = np.zeros(len(self.ids), np.bool_)
         left_out[here] = True
         left_out[shown] = False
