@@ -200,6 +200,8 @@ class WlApp(App[None]):
             await asyncio.wrap_future(self.follower.show_step(step))
         except (WlError, OSError) as error:
             self.wanted_step = None if self.news is None else self.news.moment
+            for screen in self.run_screens:
+                screen.show_time(self.news, self.wanted_step)
             self.notify(str(error), severity="error", markup=False)
 
     def action_runs(self) -> None:

@@ -24,7 +24,7 @@ from tui.lazy import LazyColumns
 from tui.pasts import Pasts
 from tui.sample_table import NO_ROWS, SampleRows, sample_rows
 from wl_core.codec import DamagedFrame, Event, frame_events
-from wl_core.errors import ProjectionParkedError
+from wl_core.errors import ProjectionParkedError, RunNotFoundError
 from wl_core.table import Table
 
 if TYPE_CHECKING:
@@ -206,6 +206,8 @@ class Follower(threading.Thread):
     def shown(self) -> None:
         """The last news is on the screen: the next may come."""
         self._nothing_unshown.set()
+        if not self._told_moment:  # whoever moves in time waits for it
+            self.ask(lambda _: self._look_now(), of_now=True)
 
     def close(self, timeout: float = 5.0) -> None:
         """End the thread, which closes the run."""
@@ -250,6 +252,8 @@ class Follower(threading.Thread):
         if step is None:
             self._pasts.close()
             self._past = None
+        elif not run.path.exists():
+            raise RunNotFoundError(f"{run.path} was removed: its past cannot be read any more")
         else:
             self._past = self._pasts.at(run, step)
         self._told_moment = False
@@ -267,20 +271,18 @@ class Follower(threading.Thread):
     def _look(self, run: Run) -> None:
         """Fold what is new and tell, unless what was told last is not shown yet."""
         self.looks += 1
-        if self._gone:
-            return
-        if not run.path.exists():
+        if not self._gone and not run.path.exists():
             self._gone = True
             self._post(RunGone())
-            return
-        if self._may_be_news(run):
+        if not self._gone and self._may_be_news(run):
             # A long log shows as far as it is folded.
             folded = run.refresh(budget_seconds=self._interval)
             self._take_in(run, folded, run.status())
         # What takes long is not done all the time: keys are waited for in the same process.
         is_due = self._pending and time.monotonic() >= self._rest
         if (is_due or self.lazy.is_due) and self._nothing_unshown.is_set():
-            assert self._last_status is not None
+            if self._last_status is None:
+                return  # it was gone before anything was read
             self._nothing_unshown.clear()
             self._pending = False
             began = time.thread_time()
