@@ -31,8 +31,9 @@ WEB_PORT = 8765
 def tui(run: str | None, root: Path, web: bool, port: int | None, allow_control: bool) -> None:
     """Watch a run in the terminal: samples, instances, images, curves, events, live.
 
-    Keys are in the footer, and all of them behind `?`. Without a terminal use `wl samples`,
-    `wl instances` and `wl events --follow`, which print the same.
+    Keys are in the footer, all of them behind `?`, and ctrl+p finds them by name. Colours, keys and
+    the mouse are set in tui.toml in wl's configuration directory (docs/reference/keys.md). Without
+    a terminal use `wl samples`, `wl instances` and `wl events --follow`, which print the same.
 
     --web shows the same in a browser: it prints a link that one browser can open, once. Needs
     `pip install 'wl[web]'`.
@@ -66,11 +67,19 @@ def why_not_here(is_terminal: bool, term: str) -> str:
 
 def watch(path: Path) -> None:
     """Open the application on a run and return when it is left; the terminal is as it was."""
+    from tui.ahead import read_ahead
+
+    opened = read_ahead(path)  # before the imports, which take as long
     from tui.app import WlApp
     from tui.config import config_file, load_config
 
     config = load_config(config_file())
-    WlApp(path, config=config).run(mouse=config.mouse)
+    app = WlApp(path, config=config, open_first=opened)
+    app.run(mouse=config.mouse)
+    if app.not_kept:
+        click.echo(app.not_kept, err=True)
+    if app.return_code:  # it failed, or was ended from outside
+        sys.exit(app.return_code)
 
 
 def serve(run: str | None, root: Path, port: int, allow_control: bool) -> None:
