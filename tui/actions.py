@@ -6,6 +6,7 @@ What is decided upon is what the screen's `chosen_rows` are; how it is said to t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,6 +21,7 @@ from tui.sample_table import RowKey
 from tui.screens.ask import AskScreen
 from tui.screens.base import RunScreen
 from tui.screens.tag import TagScreen, tags_of
+from tui.words import duration
 from wl_core.codec import Event
 from wl_core.errors import WlError
 
@@ -47,7 +49,8 @@ class DecidingScreen(RunScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._asked: dict[int, str] = {}  # what the training has not answered yet, by position
+        # What the training has not answered yet, by position: what it was, and when it was asked.
+        self._asked: dict[int, tuple[str, float]] = {}
 
     def chosen_rows(self) -> Sequence[RowKey]:
         """What a decision is about now."""
@@ -64,22 +67,23 @@ class DecidingScreen(RunScreen):
     @work(group="decide")
     async def decide(self, job: Callable[[Run], Told | str]) -> None:
         """Has ``job`` say something to the run, and shows what it returns or why it could not."""
+        began = time.time()
         try:
             told = await self.wl_app.tell(job)
         except (WlError, OSError) as error:
             self.notify(str(error), severity="error", markup=False)
             return
-        said = told if isinstance(told, str) else self._said(told)
+        said = told if isinstance(told, str) else self._said(told, began)
         self.notify(said, markup=False)
 
-    def _said(self, told: Told) -> str:
+    def _said(self, told: Told, began: float) -> str:
         """The outcome in words, and what is to be expected of it."""
         moment = None if self.wl_app.news is None else self.wl_app.news.moment
         now = "" if moment is None else f" (as of now, not of step {moment}: L shows it)"
         if told.is_heard is None or told.position < 0:
             return told.said + now
         if told.is_heard:
-            self._asked[told.position] = told.said
+            self._asked[told.position] = told.said, began
             return f"{told.said}{now}\nthe training obeys at its next step"
         return f"{told.said}{now}\nno training is running: it holds for the next"
 
@@ -89,14 +93,15 @@ class DecidingScreen(RunScreen):
                 self._answered(event)
 
     def _answered(self, event: Event) -> None:
-        asked = self._asked.pop(event.data["request"], None)
+        said, began = self._asked.pop(event.data["request"], ("", 0.0))
         refused = event.data["refused"]
-        if asked is None:
+        if not said:
             return
         if refused:
-            self.notify(f"{asked}: refused, {refused}", severity="warning", markup=False)
+            self.notify(f"{said}: refused, {refused}", severity="warning", markup=False)
         else:
-            self.notify(f"{asked}: obeyed at step {event.step}", markup=False)
+            after = f"at step {event.step}, after {duration(event.time - began)}"
+            self.notify(f"{said}: obeyed {after}", markup=False)
 
     # Keys
 

@@ -215,7 +215,8 @@ def problem(line: str, table: Table) -> Problem | None:
 
 def explained(error: FilterError, line: str, table: Table) -> Problem:
     """An error of a filter, with what it may be mended by."""
-    unfinished = error.offset >= len(line.rstrip()) or line[error.offset] in "'\"`"
+    rest = line[error.offset :].rstrip()
+    unfinished = rest in ("", "@") or rest[0] in "'\"`"
     for token in Written.of(f"{line} ").tokens:
         if token.offset == error.offset and token.kind == "column":
             instead = _remedy(error, token.value, table)

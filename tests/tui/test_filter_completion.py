@@ -98,6 +98,7 @@ def test_a_column_of_names_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> Non
         ("density == 'cro", "", True),
         ("density > 3", "", False),
         ("@hrad", "", False),
+        ("discarded and @", "", True),
     ],
 )
 def test_what_is_wrong_has_a_place_and_often_a_remedy(

@@ -112,8 +112,11 @@ class FilterBar(LineBar):
             self._say_problem(found)
 
     def _say_problem(self, found: Problem) -> None:
-        remedy = f" (tab: {found.instead})" if found.instead else ""
-        self.remark(found.message + remedy, found.offset)
+        said = found.message
+        if found.instead:
+            is_named = found.instead.strip("`") in said
+            said += " (tab)" if is_named else f" (tab: {found.instead})"
+        self.remark(said, found.offset)
         self._problem = found
 
     def line_take(self) -> None:
