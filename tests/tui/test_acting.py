@@ -19,7 +19,7 @@ from wl_core.requests import Request, requests_of
 from wl_core.run import open_run
 from wl_core.saved_filters import saved_filters
 
-SMALL, WIDE = (80, 24), (200, 60)
+SMALL = (80, 24)
 
 
 def requests(path: Path, kind: str) -> list[Request]:
@@ -144,8 +144,8 @@ async def test_marked_rows_are_tagged_discarded_and_what_was_decided_is_undone(
         await write(pilot, "blurry")
         await wait_for_text(pilot, "Tag 3 samples: blurry (a new tag)")
         await pilot.press("enter")
-        await wait_until(pilot, lambda: column(path, "tags") == dict.fromkeys(three, "blurry"))
         await wait_until_said(pilot, "tagged 3 samples: blurry")
+        assert column(path, "tags") == dict.fromkeys(three, "blurry")
 
         # It is known from now on: two letters and Enter write it, a minus takes it off.
         await wait_until(pilot, lambda: "blurry" in str(app.news and app.news.samples.row(0)))
@@ -155,7 +155,8 @@ async def test_marked_rows_are_tagged_discarded_and_what_was_decided_is_undone(
         await pilot.press("tab")
         await wait_for_text(pilot, "Take blurry off 3 samples")
         await pilot.press("enter")
-        await wait_until(pilot, lambda: column(path, "tags") == {})
+        await wait_until_said(pilot, "untagged 3 samples: blurry")
+        assert column(path, "tags") == {}
         await pilot.press("u")
         await wait_until_said(pilot, "took back: untag blurry on tile_00, tile_01, tile_02")
         assert set(column(path, "tags")) == three
@@ -208,7 +209,8 @@ async def test_categorical_tags_are_completed_and_held_to_their_values(
         await pilot.press("tab")
         await wait_for_text(pilot, "weather is rainy on train_loader / tile_00")
         await pilot.press("enter")
-        await wait_until(pilot, lambda: column(nuclei.path, "weather") == {"tile_00": "rainy"})
+        await wait_until_said(pilot, "tagged train_loader / tile_00: weather=rainy")
+        assert column(nuclei.path, "weather") == {"tile_00": "rainy"}
 
 
 async def test_rows_are_exported_as_shown_and_nothing_is_replaced_unasked(
@@ -216,7 +218,7 @@ async def test_rows_are_exported_as_shown_and_nothing_is_replaced_unasked(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "hard.csv"
-    async with app.run_test(size=WIDE, notifications=True) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await wait_for_text(pilot, "tile_00")
         await pilot.press("slash")
         await write(pilot, "train_bce/sample > 0.5")
