@@ -67,7 +67,7 @@ async def test_the_five_worst_instances_of_a_run_are_marked_and_discarded(
         await wait_for_text(pilot, f"of train_loader / {worst[5][1]}")
 
 
-async def test_a_filter_of_another_pane_is_shown_over_all_instances(
+async def test_filters_of_other_panes_are_shown_and_a_stale_one_says_so(
     app: WlApp, nuclei: NucleiRun
 ) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
@@ -86,6 +86,12 @@ async def test_a_filter_of_another_pane_is_shown_over_all_instances(
         assert [line[1] for line in printed(pane, nuclei)] == at_first
         await pilot.press("escape")
         await wait_until(pilot, lambda: pane.table.row_count == 16)
+        await pilot.press("slash", *"not discarded", "enter")
+        await wait_for_text(pilot, "16 of 16")
+        await pilot.press("d")
+        await wait_for_text(pilot, "from before a change: r")
+        await pilot.press("r")
+        await wait_for_text(pilot, "15 of 16")
 
 
 async def test_columns_are_chosen_from_a_list_and_remembered_of_the_run(
@@ -119,16 +125,3 @@ async def test_columns_are_chosen_from_a_list_and_remembered_of_the_run(
         assert [one.name for one in table.shown] == before
         await pilot.press("c", "R", "escape")
         await wait_until(pilot, lambda: "density" in [one.name for one in table.shown])
-
-
-async def test_values_that_change_what_a_filter_chose_are_told(
-    app: WlApp, nuclei: NucleiRun
-) -> None:
-    async with app.run_test(size=(100, 30)) as pilot:
-        await wait_for_text(pilot, "tile_00")
-        await pilot.press("slash", *"not discarded", "enter")
-        await wait_for_text(pilot, "16 of 16")
-        await pilot.press("d")
-        await wait_for_text(pilot, "filter from before a change: r filters again")
-        await pilot.press("r")
-        await wait_for_text(pilot, "15 of 16")

@@ -12,6 +12,7 @@ import pytest
 from tests.tui.screens import screen_line, screen_text, wait_until
 from tests.tui.tables import TableApp, flag, lists, losses, number, text
 from tui.widgets import ordered_table as table_module
+from tui.widgets.column_layout import Layout
 from tui.widgets.table import VirtualTable
 from wl_core.errors import UnknownNameError
 from wl_core.filters import Filter
@@ -278,8 +279,8 @@ async def test_marks_stay_on_their_rows_whatever_moves() -> None:
         assert app.widget.rows_acted_on.tolist() == [app.widget.cursor_row]
 
 
-async def test_a_million_marks_are_made_and_inverted_at_once() -> None:
-    count = 1_000_000
+async def test_hundreds_of_thousands_of_marks_are_made_and_inverted_at_once() -> None:
+    count = 300_000
     ids_column = number("id", np.arange(count))  # type: ignore[arg-type]
     app = TableApp(Table((ids_column,)), edited=True)
     async with app.run_test(size=(40, 8)) as pilot:
@@ -330,7 +331,8 @@ async def test_the_mouse_drags_the_edge_of_a_column_and_does_not_sort() -> None:
 async def test_a_number_in_a_column_that_was_made_too_narrow_is_left_out_whole() -> None:
     app = TableApp(losses([123456.0, 1.0]), edited=True)
     async with app.run_test(size=(40, 6)) as pilot:
-        await pilot.press("l", *["less_than_sign"] * 20)
+        app.widget.set_layout(Layout().with_width("loss", 4))
+        await pilot.press("l", "less_than_sign", "less_than_sign")
         assert [line.split()[-1] for line in body(app)] == ["…", "1"]
 
 

@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.worker import get_current_worker
 
 from tui.widgets.marks import Ids
-from tui.widgets.ordering import RowFilter, RowOrder, follow_rows, make_order, rows_of
+from tui.widgets.ordering import RowFilter, RowOrder, Rows, follow_rows, make_order, rows_of
 from tui.widgets.table_view import TableView
 from wl_core.errors import WlError
 from wl_core.row_order import SortKey
@@ -75,6 +75,8 @@ class OrderedTable(TableView):
         self.row_filter: RowFilter | None = None
         self._filters_by: frozenset[str] = frozenset()
         self._ordered_of: list[TableColumn] = []  # the columns that the order was made of
+        self._marked: Rows = np.empty(0, np.intp)
+        self._marked_of: tuple[object, object, object] = (None, None, None)
         self._announced: int | None = _NOTHING_YET
 
     # What is shown
@@ -212,6 +214,50 @@ class OrderedTable(TableView):
         which would then never hear of it.
         """
         self.post_message(message.set_sender(self))
+
+    # Marked rows
+
+    @property
+    def marked_rows(self) -> Rows:
+        """The table's rows that are marked ``[k]``, in the order in which they are shown.
+
+        Those that a filter has left out come last.
+        """
+        made_of = (self.marks.state, self.order, self.ids)
+        if any(one is not before for one, before in zip(made_of, self._marked_of, strict=True)):
+            self._marked, self._marked_of = self._find_marked(), made_of
+        return self._marked
+
+    def _find_marked(self) -> Rows:
+        here = np.flatnonzero(self.marks.among(self.ids))
+        if self.order.rows is None or not len(here):
+            return here
+        shown = self.order.rows[self.marks.among(self.ids[self.order.rows])]
+        if len(shown) == len(here):
+            return shown
+        left_out = np.zeros(len(self.ids), np.bool_)
+        left_out[here] = True
+        left_out[shown] = False
+        return np.concatenate([shown, np.flatnonzero(left_out)])
+
+    @property
+    def rows_acted_on(self) -> Rows:
+        """The marked rows, else the one under the cursor, else none."""
+        if self.marks.count:
+            return self.marked_rows
+        row = self.cursor_row
+        return np.array([] if row is None else [row], np.intp)
+
+    def _ids_at(self, first: int, end: int) -> Rows:
+        rows = self.order.rows
+        at = np.arange(first, end) if rows is None else rows[first:end]
+        return self.ids[at].astype(np.intp, copy=False)
+
+    def _place_of_id(self, one: int | None) -> int | None:
+        if one is None:
+            return None
+        row = int(rows_of(np.array([one]), self.ids)[0])
+        return None if row < 0 else self.order.place_of(row)
 
     # Moving
 

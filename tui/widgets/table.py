@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 from textual import events, work
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -20,7 +19,7 @@ from tui.widgets.cells import ColumnPlace
 from tui.widgets.column_layout import Layout
 from tui.widgets.copying import as_json_lines, as_tsv
 from tui.widgets.ordered_table import OrderedTable
-from tui.widgets.ordering import Rows, rows_of
+from tui.widgets.ordering import Rows
 from wl_core.row_order import SortKey
 from wl_core.table import Table
 
@@ -127,8 +126,6 @@ class VirtualTable(OrderedTable, can_focus=True):
         self.opens = opens
         self.edited = edited
         self.signals: frozenset[str] = frozenset()  # columns that have values over time
-        self._marked: Rows = np.empty(0, np.intp)
-        self._marked_of: tuple[object, object, object] = (None, None, None)
         self._dragged: ColumnPlace | None = None  # the column whose edge the mouse holds
         self._was_dragged = False
 
@@ -206,42 +203,6 @@ class VirtualTable(OrderedTable, can_focus=True):
 
     # Marking
 
-    @property
-    def marked_rows(self) -> Rows:
-        """The table's rows that are marked ``[k]``, in the order in which they are shown.
-
-        Those that a filter has left out come last.
-        """
-        made_of = (self.marks.state, self.order, self.ids)
-        if any(one is not before for one, before in zip(made_of, self._marked_of, strict=True)):
-            self._marked, self._marked_of = self._find_marked(), made_of
-        return self._marked
-
-    def _find_marked(self) -> Rows:
-        here = np.flatnonzero(self.marks.among(self.ids))
-        if self.order.rows is None or not len(here):
-            return here
-        shown = self.order.rows[self.marks.among(self.ids[self.order.rows])]
-        if len(shown) == len(here):
-            return shown
-        left_out = np.zeros(len(self.ids), np.bool_)
-        left_out[here] = True
-        left_out[shown] = False
-        return np.concatenate([shown, np.flatnonzero(left_out)])
-
-    @property
-    def rows_acted_on(self) -> Rows:
-        """The marked rows, else the one under the cursor, else none."""
-        if self.marks.count:
-            return self.marked_rows
-        row = self.cursor_row
-        return np.array([] if row is None else [row], np.intp)
-
-    def _ids_at(self, first: int, end: int) -> Rows:
-        rows = self.order.rows
-        at = np.arange(first, end) if rows is None else rows[first:end]
-        return self.ids[at].astype(np.intp, copy=False)
-
     def _marks_changed(self) -> None:
         self.redraw()
         self._tell(self.Marked(self))
@@ -263,12 +224,6 @@ class VirtualTable(OrderedTable, can_focus=True):
         self.marks.put(self._ids_at(low, high + 1), True)
         self.marks.last = int(self.ids[self.order.row_at(self.cursor)])
         self._marks_changed()
-
-    def _place_of_id(self, one: int | None) -> int | None:
-        if one is None:
-            return None
-        row = int(rows_of(np.array([one]), self.ids)[0])
-        return None if row < 0 else self.order.place_of(row)
 
     def action_mark_all(self) -> None:
         self.marks.put(self._ids_at(0, self.row_count), True)
