@@ -63,7 +63,7 @@ class EventsPane(Pane):
         self.rows.add_events(news.events)
         if news.moment is None:
             self._end = news.position
-        elif news.events and news.events_reset:
+        elif news.events:
             self._end = news.events[-1].position + 1
         if news.moment != self._shown_moment:
             self._shown_moment = news.moment

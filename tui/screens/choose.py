@@ -22,7 +22,7 @@ class ChooseScreen(ModalScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", "Down", show=False, priority=True, id="choose.down"),
         Binding("up", "move(-1)", "Up", show=False, priority=True, id="choose.up"),
-        Binding("enter", "take", "Take", priority=True, id="choose.take"),
+        Binding("enter", "take", "Take", id="choose.take"),
         Binding("escape", "leave", "Leave", id="choose.leave"),
     ]
 
@@ -72,7 +72,9 @@ class ChooseScreen(ModalScreen[str | None]):
         else:
             options.action_cursor_up()
 
+    @on(Input.Submitted)
     def action_take(self) -> None:
+        """Enter: not before the line has got what was typed ahead of it."""
         at = self.query_one(OptionList).highlighted
         written = self.query_one(Input).value.strip()
         if at is not None and self._shown:
