@@ -193,12 +193,12 @@ class TablePane(Pane):
     def say(self) -> None:
         """How many rows, how many are marked, in what order, and how old that order is."""
         count = self.table.marks.count
-        said = [self.words(), f"{count:,} marked" if count else "", self._said_of_order()]
+        said = [self.words(), f"{count:,} marked" if count else ""]
         if self.table.is_stale and self.table.order_age is not None:
             said.append(self._said_of_age(*self.table.order_age))
         if self._awaited:
             said.append(f"computing {', '.join(sorted(self._awaited))} …")
-        said += [self.hint(), "esc takes the marks off" if count else ""]
+        said += [self._said_of_order(), self.hint(), "esc takes the marks off" if count else ""]
         self.set_heading(" · ".join(filter(None, said)))
 
     def _count(self) -> str:
