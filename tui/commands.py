@@ -15,6 +15,7 @@ from wl_core import ask
 from wl_core.chosen import owners
 from wl_core.decide import Chosen, Decider, Turned, by_origin
 from wl_core.errors import RunNotFoundError
+from wl_core.setting_values import read_assignments, shown
 from wl_core.status import ALIVE
 
 if TYPE_CHECKING:
@@ -68,6 +69,47 @@ def request_pause(run: Run) -> Told:
 def request_resume(run: Run) -> Told:
     """Ask a waiting training to go on."""
     return _asked(run, "asked the training to go on", ask.resume(_still_there(run), WHO))
+
+
+def request_steps(run: Run, count: int) -> Told:
+    """Ask for so many training steps, and a pause then."""
+    ask.require_training(_still_there(run), "step")
+    steps = "1 step" if count == 1 else f"{count} steps"
+    return _asked(run, f"asked for {steps}, and then a pause", ask.step(run, count, WHO))
+
+
+def request_stop(run: Run, why: str) -> Told:
+    """Ask the training to end, in order."""
+    ask.require_training(_still_there(run), "stop")
+    return _asked(run, "asked the training to end", ask.stop(run, WHO, why))
+
+
+def request_evaluation(run: Run, origin: str, tag: str) -> Told:
+    """Ask for an evaluation of that loader's samples, or of those with the tag, if there is one."""
+    ask.require_training(_still_there(run), "evaluate")
+    said = f"asked for an evaluation of {origin}" + (f" ({tag})" if tag else "")
+    return _asked(run, said, ask.evaluate(run, origin, tag, WHO))
+
+
+def cancel_evaluation(run: Run) -> Told:
+    """Ask that the evaluation that runs and those that wait be given up."""
+    ask.require_training(_still_there(run), "give up")
+    return _asked(run, "asked to give the evaluation up", ask.cancel_evaluation(run, WHO))
+
+
+def set_hyperparameter(run: Run, assignment: str, why: str) -> Told:
+    """Ask for another value of a hyperparameter, by ``NAME=VALUE``, as ``wl set`` does.
+
+    Raises:
+        UsageError: the value cannot be read, or not take the place of the one that there is.
+    """
+    before = _still_there(run).hyperparameters()
+    values = read_assignments([assignment], before)
+    position = run.append("hyperparameters", values=values, who=WHO, why=why)
+    said = ", ".join(
+        f"{name} {shown(before[name])} -> {shown(new)}" for name, new in values.items()
+    )
+    return _asked(run, said, position)
 
 
 def switch_discarded(run: Run, rows: Sequence[RowKey]) -> Told:
