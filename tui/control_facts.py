@@ -108,10 +108,10 @@ def settings_table(settings: Mapping[str, Any], state_of: Callable[[str], str]) 
         (
             text_column("name", list(settings)),
             text_column("value", [_short(one.value) for one in settings.values()]),
+            text_column("edit", [state_of(name) for name in settings]),
             text_column("type", [type_said(one.value) for one in settings.values()]),
             TableColumn("at step", "number", steps, there),
             text_column("set by", [one.who for one in settings.values()]),
-            text_column("edit", [state_of(name) for name in settings]),
             text_column("why", [one.why for one in settings.values()]),
         )
     )

@@ -100,6 +100,7 @@ def wl_cli_commands() -> Sequence[click.Command]:
 
 @hookimpl
 def wl_tui_panes() -> Sequence[type[Pane]]:
+    from tui.panes.control import ControlPane
     from tui.panes.curves import CurvesPane
     from tui.panes.events import EventsPane
     from tui.panes.instances import InstancesPane
@@ -107,4 +108,12 @@ def wl_tui_panes() -> Sequence[type[Pane]]:
     from tui.panes.samples import SamplesPane
     from tui.panes.slices import SlicesPane
 
-    return [SamplesPane, InstancesPane, PicturePane, CurvesPane, EventsPane, SlicesPane]
+    return [
+        SamplesPane,
+        InstancesPane,
+        PicturePane,
+        CurvesPane,
+        EventsPane,
+        SlicesPane,
+        ControlPane,
+    ]
