@@ -114,6 +114,8 @@ async def test_every_pane_shows_the_moment_and_says_so(app: WlApp, nuclei: Nucle
         await wait_until(pilot, lambda: not bar.replay.playing and bar.is_there, "the halt")
         assert app.news is not None
         assert app.news.moment == 1
+        await pilot.press("1")
+        await wait_until(pilot, lambda: newest_event(app) == 1, "events that go on with the past")
         nuclei.train(2)  # is followed all the while
         await wait_for_text(pilot, "step 5", "PAST: step 1")
         await pilot.press("L")
