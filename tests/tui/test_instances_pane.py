@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+import numpy as np
 from click.testing import CliRunner
 
 from tests.tui.nuclei_run import NucleiRun
@@ -14,6 +15,8 @@ from tui.panes.instances import InstancesPane
 from tui.panes.samples import SamplesPane
 from tui.panes.table_pane import TablePane
 from tui.sample_table import RowKey
+from tui.trajectories import reading
+from tui.widgets.sparkline import sparkline
 from wl_core.cli import group
 from wl_core.run import open_run
 
@@ -125,3 +128,27 @@ async def test_columns_are_chosen_from_a_list_and_remembered_of_the_run(
         assert [one.name for one in table.shown] == before
         await pilot.press("c", "R", "escape")
         await wait_until(pilot, lambda: "density" in [one.name for one in table.shown])
+
+
+def test_trajectories_are_a_rows_own_else_its_samples_or_the_mean_of_its_instances(
+    nuclei: NucleiRun,
+) -> None:
+    sample = ("train_loader", "tile_03")
+    with open_run(nuclei.path) as run:
+        run.refresh()
+
+        def drawn(row: RowKey, signal: str) -> str:
+            while (found := reading({(0, signal): row})(run)) is None:
+                continue
+            return found[0][0, signal]
+
+        own = run.signal_history("train_bce/instance", *sample, 2)[1]
+        assert drawn(RowKey(*sample, 2), "train_bce/instance") == sparkline(own, 16)
+        whole = run.signal_history("train_bce/sample", *sample)[1]
+        assert drawn(RowKey(*sample, 2), "train_bce/sample") == sparkline(whole, 16)
+        assert drawn(RowKey(*sample), "train_bce/sample") == sparkline(whole, 16)
+        numbers = run.view("instances").annotation_ids(*sample)
+        each = [run.signal_history("train_bce/instance", *sample, one)[1] for one in numbers]
+        mean = sparkline(np.mean(each, axis=0), 16)
+        assert drawn(RowKey(*sample), "train_bce/instance") == mean
+        assert drawn(RowKey("test_loader", "tile_12"), "train_bce/instance") == ""
