@@ -326,6 +326,10 @@ async def test_the_mouse_drags_the_edge_of_a_column_and_does_not_sort() -> None:
         await pilot.mouse_up(VirtualTable, offset=(edge + 6, 0))
         assert app.widget._places[0].end - 1 == edge + 6
         assert app.widget.sort_keys == ()
+        assert not app.screen.get_selected_text()
+        for do, x, y in ((pilot.mouse_down, 2, 2), (pilot.hover, 30, 3), (pilot.mouse_up, 30, 3)):
+            await do(VirtualTable, offset=(x, y))
+        assert (app.screen.get_selected_text() or "").split() == ["s1", "0.9"]
 
 
 async def test_a_number_in_a_column_that_was_made_too_narrow_is_left_out_whole() -> None:

@@ -366,5 +366,6 @@ class VirtualTable(OrderedTable, can_focus=True):
         if self._dragged is not None:
             self._dragged = None
             self.release_mouse()
+            self.screen.clear_selection()  # to Textual it looks as if text had been selected
             if self._was_dragged:
                 self._tell(self.LaidOut(self))
