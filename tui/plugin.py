@@ -105,6 +105,7 @@ def wl_tui_panes() -> Sequence[type[Pane]]:
     from tui.panes.events import EventsPane
     from tui.panes.instances import InstancesPane
     from tui.panes.picture import PicturePane
+    from tui.panes.plugins import PluginsPane
     from tui.panes.samples import SamplesPane
     from tui.panes.slices import SlicesPane
 
@@ -116,4 +117,5 @@ def wl_tui_panes() -> Sequence[type[Pane]]:
         EventsPane,
         SlicesPane,
         ControlPane,
+        PluginsPane,
     ]

@@ -69,7 +69,8 @@ class PluginState:
 
     ``state`` is ``"ok"``, ``"degraded"`` (in use, but a hook raised or has an unknown name) or
     ``"failed"`` (could not be loaded). ``dist`` and ``version`` are those of the package that it
-    came with.
+    came with. ``adds`` are the names of what each of its hooks gave when it was asked last; hooks
+    that nobody has asked yet are not in it.
     """
 
     name: str
@@ -79,6 +80,7 @@ class PluginState:
     state: Literal["ok", "degraded", "failed"]
     detail: str
     traceback: str
+    adds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -92,6 +94,7 @@ class _Plugin:
     builtin: bool
     loaded: bool = False
     failures: list[PluginFailure] = field(default_factory=list)
+    adds: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def warn_of_failure(failure: PluginFailure) -> None:
@@ -151,6 +154,7 @@ class Plugins:
         found: list[tuple[str, Any]] = []
         for implementation in self._implementations(hook, installed_first=False):
             items = self._call(implementation, hook, arguments, Sequence) or ()
+            self._plugins[implementation.plugin_name].adds[hook] = tuple(map(_name_of, items))
             found += [(implementation.plugin_name, item) for item in items]
         return found
 
@@ -159,6 +163,7 @@ class Plugins:
         found: dict[str, Any] = {}
         for implementation in self._implementations(hook, installed_first=False):
             items = self._call(implementation, hook, arguments, Mapping) or {}
+            self._plugins[implementation.plugin_name].adds[hook] = tuple(map(str, items))
             for name, value in items.items():
                 if name in found:
                     self.fail(implementation.plugin_name, hook, PluginError(f"{name!r} is taken"))
@@ -199,6 +204,7 @@ class Plugins:
             state="failed" if not plugin.loaded else "degraded" if plugin.failures else "ok",
             detail="; ".join(f"{failure.where}: {failure.error}" for failure in plugin.failures),
             traceback="\n".join(failure.traceback for failure in plugin.failures),
+            adds=dict(plugin.adds),
         )
 
     def _load(self, plugin: _Plugin) -> None:
@@ -256,6 +262,14 @@ class Plugins:
             self.fail(implementation.plugin_name, hook, error)
             return None
         return result
+
+
+def _name_of(item: object) -> str:
+    """What a pane, a projection, a column, a command or a signal is called."""
+    for name in ("title", "name", "__name__"):
+        if isinstance(found := getattr(item, name, None), str):
+            return found
+    return repr(item)
 
 
 def _is_wrapper(implementation: pluggy.HookImpl) -> bool:

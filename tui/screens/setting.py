@@ -52,7 +52,8 @@ class StopScreen(AskScreen):
     def __init__(self, run: str, step: int) -> None:
         super().__init__(
             f"End the training of {run}, at step {step:,}?\n"
-            "Its process ends and cannot go on. enter: end it, esc: do not",
+            "It ends in order; only its script, run again, goes on.\n"
+            "enter: end it · esc: let it go on",
             "why? it is kept with the run",
             may_be_empty=True,
         )
