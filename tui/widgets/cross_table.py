@@ -24,7 +24,7 @@ from tui.words import shorten
 HEADINGS = 2  # lines that do not scroll: the names of the columns, and the totals
 CURSOR_MARK = "▸"
 _MARKED = 4  # a gap, two cells for how far it is from chance, one for doubt
-_WIDEST_NAME, _WIDEST_HEADING, _LOOKED_AT = 14, 26, 2_000
+_WIDEST_NAME, _WIDEST_HEADING, _LOOKED_AT = 17, 26, 2_000
 _SHADES = {2: "more-more", 1: "more", -1: "less", -2: "less-less"}
 
 
