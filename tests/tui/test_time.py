@@ -96,6 +96,7 @@ async def test_every_pane_shows_the_moment_and_says_so(app: WlApp, nuclei: Nucle
             assert f"{pane.title} @ step 1" in str(pane.query_one(".pane--title").render())
         past = app.news
         assert past is not None
+        assert past.samples.column("discarded").cell(0) is False
         assert past.moment == 1
         assert past.samples.column("train_bce/sample").cell(11) != now
         assert past.curves["train_bce/sample"].steps[-1] == 1
@@ -104,7 +105,7 @@ async def test_every_pane_shows_the_moment_and_says_so(app: WlApp, nuclei: Nucle
         assert app.wanted_step == 1
 
         slices = next(p for p in app.screen.query(Pane) if isinstance(p, SlicesPane))
-        await pilot.press("enter", str(slices.number))
+        await pilot.press("enter", "d", str(slices.number))  # what is decided, is decided now
         await wait_for_text(pilot, "Slices @ step 1", "density ↓")
         assert slices._rows is not None
         assert slices._rows.step == 1
@@ -122,6 +123,7 @@ async def test_every_pane_shows_the_moment_and_says_so(app: WlApp, nuclei: Nucle
         await wait_for_text(pilot, "LIVE", " step 5 at")
         assert "PAST" not in screen_text(app)
         assert all(pane.moment is None for pane in app.screen.query(Pane))
+        assert app.news.samples.column("discarded").cell(0) is True
         await pilot.press("T", "escape")
         await wait_until(pilot, lambda: newest_event(app) == 4, "the newest events")
         await wait_until(pilot, lambda: not app.screen.query(TimeBar), "no time bar")
