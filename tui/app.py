@@ -131,7 +131,7 @@ class WlApp(App[None]):
 
     def _leave_whole(self) -> None:
         """Ended by another process or by a lost connection, the terminal is restored as well."""
-        if threading.current_thread() is threading.main_thread():
+        if not self.is_headless and threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))

@@ -16,7 +16,7 @@ class TroubleScreen(ModalScreen[None]):
     """Reports as ``(heading, traceback)``, one below the other."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,e", "app.pop_screen", "Back", key_display="esc")
+        Binding("escape,q,e", "app.pop_screen", "Back", key_display="esc", id="trouble.back")
     ]
 
     def __init__(self, reports: Sequence[tuple[str, str]]) -> None:
