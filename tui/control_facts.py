@@ -16,7 +16,7 @@ import numpy as np
 from tui.event_log import read_whole
 from tui.sample_facts import text_column
 from tui.words import STATE_SYMBOLS, duration
-from wl_core.codec import Event
+from wl_core.codec import Event, frame_events
 from wl_core.setting_values import shown
 from wl_core.status import ALIVE
 from wl_core.table import Table, TableColumn
@@ -33,6 +33,7 @@ _ENTERED: Mapping[State, frozenset[str]] = {
     "evaluating": frozenset({"evaluation_started"}),
     "paused": frozenset({"paused"}),
 }
+_TOLD = frozenset({"obeyed", "hyperparameters"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,20 @@ def control_facts(run: Run, state: State, positions: Sequence[int]) -> ControlFa
         evaluations[-1] if evaluations else None,
         [one.event for one in found if one is not None],
     )
+
+
+def past_requests(run: Run, seconds: float = 0.1) -> list[Event]:
+    """Who asked for what before, and the answers, of as much of the log as that time allows.
+
+    From the index of decisions, in which every answer is; the requests are then looked up.
+    """
+    until = time.monotonic() + seconds
+    found = []
+    for frame in run.log.decisions():
+        found += [event for event in frame_events(frame) if event.kind in _TOLD]
+        if time.monotonic() > until:
+            break
+    return found
 
 
 def _since(run: Run, state: State) -> float | None:

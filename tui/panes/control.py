@@ -20,6 +20,7 @@ from tui.control_facts import (
     ControlFacts,
     control_facts,
     evaluation_said,
+    past_requests,
     settings_table,
     state_said,
 )
@@ -136,6 +137,8 @@ class ControlPane(Pane):
 
     @work(group="read settings")
     async def _read(self, news: News) -> None:
+        if self._facts is None:
+            self._told.take(await self.ask(past_requests) or ())
         unknown = self._told.unknown
         job = partial(control_facts, state=news.status.state, positions=unknown)
         try:
@@ -173,7 +176,7 @@ class ControlPane(Pane):
     def _request(self) -> str:
         asked = self._told.last
         if asked is None:
-            return "nothing was asked of the training lately"
+            return "nobody has asked anything of the training"
         outcome = self._told.outcome(asked, alive=self._is_alive)
         return f"last asked: {request_said(asked)} · {outcome}"
 

@@ -78,7 +78,7 @@ def _statistics(values: Sequence[object]) -> str:
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     finite = [v for v in numbers if math.isfinite(v)]
     if len(numbers) < len(values) or not finite:
-        return f"{len(values):,} of them\n  "
+        return ""
     mean = math.fsum(finite) / len(finite)
     deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in finite) / len(finite))
     odd = f", {len(numbers) - len(finite):,} not finite" if len(finite) < len(numbers) else ""
