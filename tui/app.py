@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from tui.config import Config, check_config
+from tui.ending import end_on_signals
 from tui.follow import Advanced, Follower, FollowerDied, News, RunGone
 from tui.keys import key_rows, palette_of_keys
 from tui.memory import Memory, memory_file
@@ -116,7 +116,8 @@ class WlApp(App[None]):
 
     async def on_mount(self) -> None:
         self._reporting.enter_context(load_plugins().reporting_to(self._plugin_failures.append))
-        self._leave_whole()
+        if not self.is_headless and threading.current_thread() is threading.main_thread():
+            end_on_signals(lambda status: self.exit(return_code=status), self._keep_memory)
         self.theme = self.config.theme
         self.set_keymap(self.config.keys)
         if self._panes is None:
@@ -128,19 +129,6 @@ class WlApp(App[None]):
         await self.push_screen(MainScreen(self.path.name, self._panes))
         # Not before the screen is there: it must say so when the follower dies at once.
         self.call_after_refresh(self.follower.start)
-
-    def _leave_whole(self) -> None:
-        """Ended by another process or by a lost connection, the terminal is restored as well."""
-        if not self.is_headless and threading.current_thread() is threading.main_thread():
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
-
-    def on_app_blur(self) -> None:
-        self.follower.set_attentive(False)
-
-    def on_app_focus(self) -> None:
-        self.follower.set_attentive(True)
 
     def on_unmount(self) -> None:
         self.follower.close()

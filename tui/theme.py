@@ -1,7 +1,8 @@
 """The colours of the application: calm, with enough contrast to read for hours, on any terminal.
 
 Three themes of its own beside Textual's, of which ``ansi-dark`` and ``ansi-light`` use nothing but
-the 16 colours that the terminal's owner has chosen. What colours say is always said in words or signs as well.
+the 16 colours that the terminal's owner has chosen. What colours say is always said in words or
+signs as well.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -74,12 +76,14 @@ class Tmux:
 
 
 @pytest.fixture
-def tmux(tmp_path: Path) -> Iterator[Tmux]:
+def tmux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tmux]:
+    monkeypatch.chdir(tmp_path)
     terminal = Tmux(tmp_path / "tmux")
     terminal("new-session", "-d", "-x", "80", "-y", "24", "env PS1='ready> ' sh")
     terminal.wait(lambda screen: "ready>" in screen, "the shell")
     yield terminal
-    terminal("kill-server")
+    with contextlib.suppress(subprocess.CalledProcessError):  # it ends with its last session
+        terminal("kill-server")
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux here")
@@ -112,3 +116,24 @@ def test_ctrl_c_leaves_and_restores_the_terminal(tmux: Tmux, nuclei: NucleiRun) 
     tmux.wait(lambda s: "tile_00" in s, "the samples")
     tmux("send-keys", "C-c")
     tmux.wait(lambda s: s.rstrip().endswith("ready>"), "the shell again")
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux here")
+@pytest.mark.parametrize("ending", ["terminal", "term"])
+def test_it_ends_with_its_terminal_and_when_it_is_asked_to(
+    tmux: Tmux, nuclei: NucleiRun, ending: str
+) -> None:
+    command = " ".join(f"'{part}'" for part in [*WL, str(nuclei.path)])
+    tmux("send-keys", f'sh -c \'echo $$ >pid; exec "$0" "$@"\' {command}', "Enter")
+    tmux.wait(lambda s: "tile_00" in s, "the samples")
+    process = int(Path("pid").read_text())
+    if ending == "terminal":
+        tmux("kill-session")
+    else:
+        os.kill(process, signal.SIGTERM)
+        tmux.wait(lambda s: s.rstrip().endswith("ready>"), "the shell again")
+    deadline = time.monotonic() + DEADLINE
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() < deadline, "it goes on without a terminal"
+        nuclei.train(1)
+        time.sleep(0.02)
