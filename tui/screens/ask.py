@@ -9,9 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Label
+from textual.widgets import Label
 
 from tui.completion import Completion
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.line_bar import LineBar
 
 
@@ -68,7 +69,7 @@ class AskScreen(ModalScreen[str | None]):
         with Vertical(classes="dialog -small"):
             yield Label(self.heading(self._text), classes="dialog--title", markup=False)
             yield _AskedLine(self, self._hint)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     @property
     def line(self) -> LineBar:

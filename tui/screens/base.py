@@ -9,10 +9,10 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from tui.follow import News
 from tui.life import marks_of
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.time_bar import TimeBar
 from wl_core.errors import WlError
 
@@ -72,7 +72,7 @@ class RunScreen(Screen[None]):
         bar = self.time_bar
         if bar is None:
             bar = TimeBar()
-            await self.mount(bar, before=self.query_one(Footer))
+            await self.mount(bar, before=self.query_one(KeyBar))
             self._marked = -1, 0.0
             self.show_time(self.wl_app.news, self.wl_app.wanted_step)
         elif bar.has_focus:

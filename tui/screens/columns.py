@@ -12,9 +12,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Label, OptionList
+from textual.widgets import Input, Label, OptionList
 
 from tui.widgets.column_layout import TRAJECTORY_MARK, Layout, Placed
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.table import VirtualTable
 
 _HEADING = "Columns   [x] shown   ⇤ pinned at the left"
@@ -46,7 +47,7 @@ class ColumnsScreen(ModalScreen[None]):
             yield Label(_HEADING, classes="dialog--title", markup=False)
             yield Input(placeholder="/ to find a column by its name", compact=True)
             yield OptionList(markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()

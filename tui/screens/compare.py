@@ -12,9 +12,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui.comparison import Comparison, TwoRuns
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.plot import CurvePlot
 from tui.widgets.table import VirtualTable
 from wl_core.errors import WlError
@@ -57,7 +58,7 @@ class CompareScreen(Screen[None]):
                 with Vertical(id=PARTS[2]):
                     yield Static(classes="pane--title", id="settings-title", markup=False)
                     yield VirtualTable(widget_id="settings-table")
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self._show_part()

@@ -18,7 +18,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui.actions import DecidingScreen
 from tui.follow import News
@@ -34,6 +34,7 @@ from tui.sample_table import RowKey, SampleKey
 from tui.scene import ANNOTATION_ID
 from tui.screens.event_table import EventTable
 from tui.widgets.image import OverlayImage
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.plot import CurvePlot
 from tui.widgets.status_line import StatusLine
 from tui.widgets.table import VirtualTable
@@ -98,7 +99,7 @@ class DetailScreen(DecidingScreen):
             with Vertical(id="part-events", classes="part"):
                 yield Static(classes="pane--title", markup=False)
                 yield EventTable(self.sample)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         if self._news is not None:

@@ -13,8 +13,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Label, Static
+from textual.widgets import Label, Static
 
+from tui.widgets.key_bar import KeyBar
 from wl_core.cli_output import to_json
 from wl_core.codec import Event
 
@@ -46,7 +47,7 @@ class EventScreen(ModalScreen[None]):
             yield Static(f"step {event.step}, {event.phase}, {when}{writer}{failed}", markup=False)
             with VerticalScroll():
                 yield Static(event_text(event), markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def action_copy(self) -> None:
         """The object that ``wl events --json`` prints of it."""

@@ -11,9 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Label, Static
+from textual.widgets import Label, Static
 
 from tui.keys import KeyRow
+from tui.widgets.key_bar import KeyBar
 
 
 class HelpScreen(ModalScreen[None]):
@@ -42,7 +43,7 @@ class HelpScreen(ModalScreen[None]):
                     markup=False,
                     classes="help--note",
                 )
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def _text(self) -> Content:
         width = max((len(row.keys) for row in self._rows), default=0)

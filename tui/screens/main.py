@@ -15,7 +15,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from tui import commands
 from tui.follow import News
@@ -24,6 +24,7 @@ from tui.pane_actions import PaneActionsScreen
 from tui.sample_table import RowKey
 from tui.screens.detail import DetailScreen
 from tui.screens.trouble import TroubleScreen
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.status_line import StatusLine
 
 WIDE, TALL = 120, 30  # cells from which the dashboard is shown
@@ -61,7 +62,7 @@ class MainScreen(PaneActionsScreen):
         yield Static(id="pane-bar")
         with Container(id="panes"):
             yield from sorted(self.panes, key=_place)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         for pane in self.panes:

@@ -10,7 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Label, OptionList
+from textual.widgets import Input, Label, OptionList
+
+from tui.widgets.key_bar import KeyBar
 
 
 class PickScreen(ModalScreen[Sequence[str] | None]):
@@ -42,7 +44,7 @@ class PickScreen(ModalScreen[Sequence[str] | None]):
             yield Label(self._heading, classes="dialog--title", markup=False)
             yield Input(placeholder="/ to narrow the list", compact=True)
             yield OptionList(*(self._prompt(name) for name in self._names), markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()

@@ -13,10 +13,11 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from tui.run_list import RunList, SeenRun, runs_table
 from tui.screens.compare import CompareScreen
+from tui.widgets.key_bar import KeyBar
 from tui.widgets.table import VirtualTable
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class RunsScreen(Screen[None]):
         yield Input(placeholder="/ shows the runs that hold these words", compact=True)
         yield VirtualTable(opens=True, widget_id="runs")
         yield Static(id="run-detail", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self._table.focus()

@@ -9,7 +9,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Label, Static
+from textual.widgets import Label, Static
+
+from tui.widgets.key_bar import KeyBar
 
 
 class TroubleScreen(ModalScreen[None]):
@@ -30,4 +32,4 @@ class TroubleScreen(ModalScreen[None]):
                 for heading, traceback in self._reports:
                     yield Static(heading, classes="trouble--heading", markup=False)
                     yield Static(traceback, markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
