@@ -102,7 +102,7 @@ class EventSearch:
     """
 
     wanted: EventFilter
-    damaged: int = 0
+    damaged: set[int] = field(default_factory=set)  # positions of frames that cannot be read
     wanted_count: int = PAGE
     _older: list[int] = field(default_factory=list)  # descending
     _newer: list[int] = field(default_factory=list)
@@ -140,13 +140,13 @@ class EventSearch:
         until, end = time.monotonic() + seconds, run.end
         if self._low is None:
             self._low = self._high = end
-        while time.monotonic() < until:
+        while self._high < end or self.is_hungry:
             if self._high < end:
                 self._high = self._go_on(run, min(end, self._high + self._size))
-            elif self.is_hungry:
-                self._low = self._go_back(run, max(0, self._low - self._size))
             else:
-                return False
+                self._low = self._go_back(run, max(0, self._low - self._size))
+            if time.monotonic() >= until:
+                break
         return self._high < end or self.is_hungry
 
     def _go_on(self, run: Run, stop: int) -> int:
@@ -167,7 +167,7 @@ class EventSearch:
         found: list[int] = []
         for frame in run.log.frames(start, stop):
             if isinstance(frame, DamagedFrame):
-                self.damaged += 1
+                self.damaged.add(frame.position)
                 continue
             low, high = min(low, frame.position), max(high, frame.position + frame.count)
             found += [frame.position + place for place in self.wanted.places(frame)]

@@ -89,7 +89,7 @@ class EventsPane(Pane):
             if self._search.share < 1:
                 parts.append(f"{self._search.share:.0%} searched")
             if self._search.damaged:
-                parts.append(f"{self._search.damaged} damaged frames")
+                parts.append(f"{len(self._search.damaged)} damaged frames")
         if self._unknown:
             parts.append(self._unknown)
         elif rows.following:
