@@ -84,6 +84,10 @@ class WlApp(App[None]):
         self.path = path
         self.config = config or Config()
         check_config(self.config, self.available_themes)
+        # Before anything is drawn: later, every widget would have to be styled a second time.
+        self.theme = self.config.theme
+        self._styled = self._style_source()
+        self.stylesheet.set_variables(self.get_css_variables())
         self.read_only = read_only
         self.follower = self._new_follower(open_first)
         self.memory = Memory(memory_file(path))
@@ -98,6 +102,16 @@ class WlApp(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return dict(STATE_COLOURS)
+
+    def _style_source(self) -> tuple[str, dict[str, str]]:
+        return self.theme, self.get_css_variables()
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Styles everything anew, if the theme is another than that it is styled with."""
+        source = self._style_source()
+        if source != self._styled:
+            self._styled = source
+            super().refresh_css(animate=animate)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the palette offers: what the keys do, the panes, plugins' commands, the theme."""
@@ -118,7 +132,6 @@ class WlApp(App[None]):
         self._reporting.enter_context(load_plugins().reporting_to(self._plugin_failures.append))
         if not self.is_headless and threading.current_thread() is threading.main_thread():
             end_on_signals(lambda status: self.exit(return_code=status), self._keep_memory)
-        self.theme = self.config.theme
         self.set_keymap(self.config.keys)
         if self._panes is None:
             self._panes = load_plugins().collect("wl_tui_panes")
