@@ -26,6 +26,7 @@ from tui.screens.detail import DetailScreen
 from tui.screens.trouble import TroubleScreen
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.status_line import StatusLine
+from tui.words import shorten
 
 WIDE, TALL = 120, 30  # cells from which the dashboard is shown
 NUMBERED = 9  # panes that have a key of their own
@@ -77,18 +78,31 @@ class MainScreen(PaneActionsScreen):
     def _arrange(self) -> None:
         small = self.size.width < WIDE or self.size.height < TALL
         self.set_class(small or self._zoomed or self.active.dashboard is None, "-single")
+        self._show_bar()
+
+    def _show_bar(self) -> None:
+        """The panes in one line; where it is too short, the names of the others are."""
+        names = [other.title for other in self.panes]
+        marks = sum(3 + len(other.key_name) for other in self.panes)  # and two gaps
+        longest = max(map(len, names))
+        while longest > 2 and marks + sum(map(len, names)) > self.size.width > 0:
+            longest -= 1
+            names = [
+                other.title if other is self.active else shorten(other.title, longest)
+                for other in self.panes
+            ]
+        parts: list[str | tuple[str, str]] = []
+        for other, name in zip(self.panes, names, strict=True):
+            style = "bold $background on $primary" if other is self.active else "$foreground 65%"
+            mark = "▸" if other is self.active else " "
+            parts += [(f"{mark}{other.key_name} {name} ", style), ""]
+        self.query_one("#pane-bar", Static).update(Content.assemble(*parts))
 
     def _activate(self, pane: Pane) -> None:
         self.active = pane
         for other in self.panes:
             other.set_active(other is pane)
         self._arrange()
-        parts: list[str | tuple[str, str]] = []
-        for other in self.panes:
-            style = "bold $background on $primary" if other is pane else "$foreground 65%"
-            mark = "▸" if other is pane else " "
-            parts += [(f"{mark}{other.key_name} {other.title} ", style), ""]
-        self.query_one("#pane-bar", Static).update(Content.assemble(*parts))
         pane.focus_body()
         self.refresh_bindings()
 
