@@ -22,7 +22,7 @@ from textual.message import Message
 
 from tui.lazy import LazyColumns
 from tui.pasts import Pasts
-from tui.sample_table import NO_ROWS, SampleRows, sample_rows
+from tui.sample_table import NO_ROWS, SampleRows, roles_of, sample_rows
 from wl_core.codec import DamagedFrame, Event, frame_events
 from wl_core.errors import ProjectionParkedError, RunNotFoundError
 from wl_core.table import Table
@@ -45,7 +45,8 @@ PACE_WINDOW = 10.0  # seconds over which steps per second are measured
 class News:
     """The run as it is now.
 
-    ``signals`` are the columns of ``samples`` that were measured or computed; ``uncomputed`` those
+    ``signals`` are the columns of ``samples`` that were measured or computed, each with its role
+    (``loss``, ``metric``, ``signal``); ``uncomputed`` those
     whose cells nobody has wanted so far (``Follower.lazy``), or are not there yet. ``events`` are
     those since the last news, the newest `TAIL` of them; ``events_reset`` says that they do not go
     on from the last ones but stand in place of all that were told before.
@@ -60,7 +61,7 @@ class News:
     steps_per_second: float | None
     samples: Table
     sample_rows: SampleRows
-    signals: frozenset[str]
+    signals: Mapping[str, str]
     curves: Mapping[str, Curve]
     events: Sequence[Event]
     parked: Sequence[Parked]
@@ -170,7 +171,7 @@ class Follower(threading.Thread):
         self._seen: tuple[int, float] = (-1, 0.0)  # the log's last transaction, and when
         self._taken_in = -1  # the position at which the tail was last read
         self._curves: Mapping[str, Curve] = {}
-        self._signals: frozenset[str] = frozenset()
+        self._signals: Mapping[str, str] = {}
         self.looks = 0
 
     # Called from the event loop
@@ -349,7 +350,8 @@ class Follower(threading.Thread):
             self._samples = table, sample_rows(shown)
         with suppress(ProjectionParkedError):
             self._curves = shown.curves()
-            self._signals = frozenset(self._curves) | frozenset(shown.view("samples").signals)
+            signals = (*self._curves, *shown.view("samples").signals)
+            self._signals = roles_of(shown, signals)
 
 
 def _newest(shown: Run, start: int, end: int) -> Iterator[Event]:

@@ -6,6 +6,7 @@ Loading runs in the follower's thread; what was loaded does not change any more.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tui.lazy import LazyColumns, is_prepared
-from tui.sample_table import WHO, RowKey, SampleKey, arranged, column_order, without_empty
+from tui.sample_table import (
+    WHO,
+    RowKey,
+    SampleKey,
+    arranged,
+    column_order,
+    roles_of,
+    without_empty,
+)
 from wl_core.decide import Chosen
 from wl_core.instance_index import InstanceIndex
 from wl_core.joined import instances_with_samples
@@ -60,7 +69,7 @@ class Instances:
 
     table: Table
     rows: InstanceRows
-    signals: frozenset[str]
+    signals: Mapping[str, str]  # with their roles
     uncomputed: frozenset[str]
     took: float
 
@@ -95,13 +104,14 @@ def load_rows(run: Run, sample: SampleKey | None, lazy: LazyColumns) -> Instance
     table, uncomputed = lazy.shown(run, table)
     table = without_empty(table, {*_KEPT, *uncomputed})
     if sample is None:
-        table = _in_order(table, own, signals, uncomputed)
+        table = _in_order(table, own, roles_of(run, signals), uncomputed)
     who = InstanceRows(rows, view.samples, view.index)
-    return Instances(table, who, signals, uncomputed, time.monotonic() - began)
+    roles = roles_of(run, signals)
+    return Instances(table, who, roles, uncomputed, time.monotonic() - began)
 
 
 def _in_order(
-    table: Table, own: frozenset[str], signals: frozenset[str], lazy: frozenset[str]
+    table: Table, own: frozenset[str], signals: Mapping[str, str], lazy: frozenset[str]
 ) -> Table:
     """Who, the instances' own signals, then those of their samples, then the rest."""
     names = column_order(table, signals, lazy)

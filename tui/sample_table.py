@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,23 +97,41 @@ def find_row(run: Run, sample: SampleKey) -> int | None:
     return None if number < 0 else int(np.flatnonzero(index.order() == number)[0])
 
 
-def column_order(table: Table, signals: Collection[str], lazy: Collection[str] = ()) -> list[str]:
+_ROLES = ("loss", "metric")
+
+
+def column_order(table: Table, signals: Mapping[str, str], lazy: Collection[str] = ()) -> list[str]:
     """Names of all columns: who, signals, lazy ones, what the data set says, the bookkeeping.
 
-    On 80 columns only about five are in sight, and people come for the signals: first those that
-    most samples have, so that a row's cells are rarely empty.
+    ``signals`` is ``{name: role}``. On 80 columns only about five are in sight, and people come for
+    the losses, then for the metrics: first those that most samples have, so that a row's cells are
+    rarely empty.
     """
 
-    def rank(column: TableColumn) -> tuple[int, int]:
+    def rank(column: TableColumn) -> tuple[int, int, int]:
         if column.name in WHO:
-            return 0, 0
+            return 0, 0, 0
         if column.name in BOOKKEEPING:
-            return 3, 0
+            return 3, 0, 0
         if column.name in lazy:
-            return 1, 1  # behind the signals that it is about
-        return (1, -column.filled) if column.name in signals else (2, 0)
+            return 1, 3, 0  # behind the signals that it is about
+        if column.name not in signals:
+            return 2, 0, 0
+        role = signals[column.name]
+        return 1, _ROLES.index(role) if role in _ROLES else 2, -column.filled
 
     return [column.name for column in sorted(table.columns, key=rank)]
+
+
+def roles_of(run: Run, signals: Iterable[str]) -> dict[str, str]:
+    """What each of these signals is to the training: loss, metric, or just a signal."""
+    declared = run.view("samples").declared
+    return {name: declared[name][1] if name in declared else "signal" for name in signals}
+
+
+def metrics_of(signals: Mapping[str, str]) -> frozenset[str]:
+    """Those whose low values are the bad ones."""
+    return frozenset(name for name, role in signals.items() if role == "metric")
 
 
 def arranged(table: Table, names: Collection[str]) -> Table:

@@ -12,7 +12,7 @@ from tui.follow import News
 from tui.instance_table import InstanceRows, Instances, load_rows
 from tui.lazy import LazyColumns
 from tui.panes.table_pane import TablePane
-from tui.sample_table import SampleKey
+from tui.sample_table import SampleKey, metrics_of
 
 if TYPE_CHECKING:
     from wl_core.run import Run
@@ -115,7 +115,8 @@ class InstancesPane(TablePane):
 
     def _show(self, found: Instances, what: tuple[SampleKey | str, int | None]) -> None:
         before, self._shown, self._loaded = self._shown, what, found
-        self.table.signals = found.signals
+        self.table.signals = frozenset(found.signals)
+        self.table.worst_low = metrics_of(found.signals)
         if before is not None and before[0] == what[0]:
             self.table.set_table(found.table, found.rows.ids, self._step)
         else:

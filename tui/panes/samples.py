@@ -8,7 +8,7 @@ from tui.follow import News
 from tui.lazy import LazyColumns
 from tui.neighbours import TableNeighbours
 from tui.panes.table_pane import TablePane
-from tui.sample_table import NO_ROWS, SampleKey, SampleRows, arranged, column_order
+from tui.sample_table import NO_ROWS, SampleKey, SampleRows, arranged, column_order, metrics_of
 
 if TYPE_CHECKING:
     from tui.app import WlApp
@@ -49,7 +49,8 @@ class SamplesPane(TablePane):
         # Columns move when one comes or goes, not when cells fill.
         if frozenset(self._columns) != frozenset(news.samples.names):
             self._columns = column_order(news.samples, news.signals, news.uncomputed)
-        self.table.signals = news.signals & frozenset(self._columns)
+        self.table.signals = frozenset(news.signals) & frozenset(self._columns)
+        self.table.worst_low = metrics_of(news.signals)
         table = arranged(news.samples, self._columns)
         self.table.set_table(table, news.sample_rows.ids, news.step)
         self._shown_now(news.uncomputed)

@@ -126,6 +126,7 @@ class VirtualTable(OrderedTable, can_focus=True):
         self.opens = opens
         self.edited = edited
         self.signals: frozenset[str] = frozenset()  # columns that have values over time
+        self.worst_low: frozenset[str] = frozenset()  # columns whose low values are the bad ones
         self._dragged: ColumnPlace | None = None  # the column whose edge the mouse holds
         self._was_dragged = False
 
@@ -191,11 +192,11 @@ class VirtualTable(OrderedTable, can_focus=True):
         self.sort_by(*keys)
 
     def _directions(self) -> tuple[SortKey, SortKey] | None:
-        """The cursor's column both ways; numbers are looked at from the largest on."""
+        """The cursor's column both ways, the worst first: what is large, or low among metrics."""
         column = self.column_under_cursor
         if column is None:
             return None
-        first = not column.is_coded
+        first = not column.is_coded and column.name not in self.worst_low
         return SortKey(column.name, first), SortKey(column.name, not first)
 
     def action_reorder(self) -> None:
