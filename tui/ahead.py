@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+from wl_core.errors import ProjectionParkedError
 from wl_core.plugins import load_plugins
 from wl_core.run import Run, open_run
 
@@ -28,6 +30,8 @@ def _read(path: Path) -> Run:
     run = open_run(path)
     try:
         run.refresh(budget_seconds=AT_ONCE)
+        with suppress(ProjectionParkedError):  # the follower says so
+            run.samples()  # of a large run it takes a while the first time
     except BaseException:
         run.close()
         raise

@@ -141,7 +141,7 @@ class WlApp(App[None]):
         assert self._panes is not None
         await self.push_screen(MainScreen(self.path.name, self._panes))
         # Not before the screen is there: it must say so when the follower dies at once.
-        self.call_after_refresh(self.follower.start)
+        self.follower.start()
 
     def on_unmount(self) -> None:
         self.follower.close()

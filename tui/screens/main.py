@@ -54,6 +54,9 @@ class MainScreen(PaneActionsScreen):
         super().__init__()
         self.panes = [pane(number) for number, pane in enumerate(panes, 1)]
         self.active = self.panes[0]
+        self.active.add_class("-active", update=False)  # before any is styled
+        for pane in self.panes:
+            pane.set_class(pane.dashboard is None, "-page", update=False)
         self._run_name = run_name
         self._news: News | None = None
         self._zoomed = False
@@ -66,8 +69,6 @@ class MainScreen(PaneActionsScreen):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        for pane in self.panes:
-            pane.set_class(pane.dashboard is None, "-page")
         self._activate(self.active)
 
     # Layout
