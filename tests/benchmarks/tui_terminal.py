@@ -6,17 +6,21 @@ figures are taken with it is `bench_tui`'s business.
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import os
 import pty
 import re
 import select
+import shutil
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 from collections.abc import Callable, Sequence
 from fcntl import ioctl
+from functools import cache
 from pathlib import Path
 
 _ESCAPE = re.compile(
@@ -27,6 +31,14 @@ _ESCAPE = re.compile(
 )
 _TICKS = os.sysconf("SC_CLK_TCK")
 DEADLINE = 60.0  # seconds after which what is waited for is given up
+
+
+@cache
+def _compiled() -> Path:
+    """Where modules are compiled to, until this process ends."""
+    folder = tempfile.mkdtemp(prefix="wl-bench-")
+    atexit.register(shutil.rmtree, folder)
+    return Path(folder)
 
 
 class Screen:
@@ -98,7 +110,11 @@ class Terminal:
         self.screen = Screen(*size)
         self._master, slave = pty.openpty()
         ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment = {
+            **os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor",
+            # As installed: modules are compiled once, not at each start.
+            "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(_compiled()),
+        }  # fmt: skip
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, env=environment,
