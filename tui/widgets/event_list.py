@@ -17,10 +17,10 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size, clamp
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.event_log import EventLine, line_of
+from tui.widgets.extent import ExtentView
 from wl_core.codec import Event
 
 CURSOR_MARK = "▸"
@@ -28,7 +28,7 @@ _LINE_WIDTH = 160
 _REMEMBERED = 4_000  # lines and events; more are read again
 
 
-class EventList(ScrollView, can_focus=True):
+class EventList(ExtentView, can_focus=True):
     """Rows with a cursor; while it is on the last row it stays on the last row."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"events--failed", "events--wish", "events--cursor"}
@@ -94,7 +94,7 @@ class EventList(ScrollView, can_focus=True):
         """Show the events at these ascending positions; the cursor stays on its event."""
         at, before = self.position, self.cursor
         self.positions = positions
-        self.virtual_size = Size(_LINE_WIDTH, len(positions))
+        self.extent = Size(_LINE_WIDTH, len(positions))
         if self.following or at is None:
             self.cursor = max(0, len(positions) - 1)
         else:

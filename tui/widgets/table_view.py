@@ -14,12 +14,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.cache import LRUCache
 from textual.geometry import Size, clamp
-from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
 from tui.widgets.cells import GAP, ColumnPlace, ShownColumn, fit_name, place_columns
 from tui.widgets.column_layout import Layout, Placed
+from tui.widgets.extent import ExtentView
 from tui.widgets.marks import Ids, Marks
 from tui.widgets.ordering import RowOrder
 from wl_core.row_order import SortKey
@@ -34,7 +34,7 @@ DrawTrajectory: TypeAlias = Callable[[int, str], str]  # of a row and a signal
 CacheKey: TypeAlias = tuple[int, int, int, bool, int, int, bool]
 
 
-class TableView(ScrollView):
+class TableView(ExtentView):
     """A picture of a table: state that is shown, and the line API that shows it.
 
     ``pinned_first`` columns at the left never scroll away, until a layout says which. Rows whose
@@ -129,7 +129,7 @@ class TableView(ScrollView):
         self._put_column_cursor(under)
         self.cursor = clamp(self.cursor, 0, max(0, self.row_count - 1))
         width = self._places[-1].end if self._places else GUTTER
-        self.virtual_size = Size(width, self.row_count + 1)
+        self.extent = Size(width, self.row_count + 1)
         self.redraw()
 
     def _put_column_cursor(self, under: ShownColumn | None) -> None:
