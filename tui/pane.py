@@ -7,6 +7,8 @@ sight is the main screen's business.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
@@ -14,6 +16,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from wl_core.run import Run
 
 Answer = TypeVar("Answer")
+PACE = 1.0  # seconds between two times that a pane does what `Pane.paced` is for
 
 
 class Pane(Vertical):
@@ -52,12 +56,21 @@ class Pane(Vertical):
             self.sample = sample
 
     class SampleOpened(Message):
-        """All that is known of that sample is wanted, and then of its ``neighbours``."""
+        """All that is known of that sample is wanted, and then of its ``neighbours``.
 
-        def __init__(self, sample: SampleKey, neighbours: Neighbours | None = None) -> None:
+        One of its instances is pointed out where ``annotation_id`` names it.
+        """
+
+        def __init__(
+            self,
+            sample: SampleKey,
+            neighbours: Neighbours | None = None,
+            annotation_id: int | None = None,
+        ) -> None:
             super().__init__()
             self.sample = sample
             self.neighbours = neighbours
+            self.annotation_id = annotation_id
 
     class InstanceChosen(Message):
         """An instance of the chosen sample is looked at (None: none is)."""
@@ -81,6 +94,8 @@ class Pane(Vertical):
         self._active = False
         self._heading = ""
         self._past_step: int | None = None
+        self._paced_at = -math.inf
+        self._late: Timer | None = None  # what was put off by `paced`
 
     def compose(self) -> ComposeResult:
         yield Static(classes="pane--title")
@@ -153,6 +168,23 @@ class Pane(Vertical):
         """The key that brings it to the front; none beyond the ninth."""
         return str(self.number) if self.number <= 9 else "·"
 
+    def paced(self, work: Callable[[], object]) -> None:
+        """Do what news asks for now, or once a second has passed since it was done last.
+
+        For what takes long and may be that old: loading once more, drawing a curve.
+        """
+        wait = self._paced_at + PACE - time.monotonic()
+        if wait <= 0:
+            self._paced_now(work)
+        elif self._late is None:
+            self._late = self.set_timer(wait, lambda: self._paced_now(work))
+
+    def _paced_now(self, work: Callable[[], object]) -> None:
+        if self._late is not None:
+            self._late.stop()
+        self._late, self._paced_at = None, time.monotonic()
+        work()
+
     async def ask(self, job: Callable[[Run], Answer]) -> Answer | None:
         """What ``job`` returns, run in the thread that owns the run.
 
@@ -169,6 +201,11 @@ class Pane(Vertical):
         self._active = active
         self.set_class(active, "-active")
         self._show_title()
+
+    @property
+    def heading_width(self) -> int:
+        """Cells that the title line has for its heading."""
+        return max(0, self.size.width - self._title_lead.cell_length - 1)
 
     def set_heading(self, text: str) -> None:
         """What the title line says after the pane's name."""
@@ -190,13 +227,16 @@ class Pane(Vertical):
     def on_show(self) -> None:
         self.came_into_sight()
 
-    def _show_title(self) -> None:
+    @property
+    def _title_lead(self) -> Content:
         mark = "▸" if self._active else " "
         parts: list[str | tuple[str, str]] = [(f"{mark}{self.key_name} {self.title} ", "bold")]
         if self._past_step is not None:
             parts.append((f"@ step {self._past_step:,} ", "bold reverse"))
-        if self._heading:
-            parts.append((f" {self._heading}", "dim"))
+        return Content.assemble(*parts)
+
+    def _show_title(self) -> None:
         if self.is_mounted:
             title = self.query_one(".pane--title", Static)
-            title.update(Content.assemble(*parts), layout=False)
+            heading = Content.styled(f" {self._heading}" if self._heading else "", "dim")
+            title.update(self._title_lead + heading, layout=False)

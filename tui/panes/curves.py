@@ -95,6 +95,7 @@ class CurvesPane(Pane):
     # What is told
 
     def run_changed(self, news: News) -> None:
+        is_other = news.curves.keys() != self._curves.keys() or news.moment != self._moment
         if news.curves.keys() != self._curves.keys():
             columns = column_order(news.samples, news.signals)
             of_samples = [name for name in columns if name in news.curves]
@@ -105,7 +106,10 @@ class CurvesPane(Pane):
             self._now = news.curves
         if any(event.kind in KINDS for event in news.events) or len(news.events) == TAIL:
             self._marks_known = False
-        self._draw()
+        if is_other:
+            self._draw()
+        else:
+            self.paced(self._draw)
 
     def sample_chosen(self, sample: SampleKey | None) -> None:
         if self._with_rows:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from wl_core.run import Run
 
 SHARE = 10  # all instances are loaded again after so many times what that took
-REST = 1.0  # … and after so many seconds at least
 ALL = "all samples"  # in place of a sample
 
 
@@ -29,7 +28,7 @@ class InstancesPane(TablePane):
     dashboard: ClassVar[int | None] = 2
     kind: ClassVar[str] = "instances"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "switch_all", "Of one sample or all", show=False, id="instances.all"),
+        Binding("o", "switch_all", "All / one", id="instances.all"),
     ]
 
     def __init__(self, number: int) -> None:
@@ -73,8 +72,10 @@ class InstancesPane(TablePane):
     def run_changed(self, news: News) -> None:
         moved = news.moment != self._moment
         self._step, self._position, self._moment = news.step, news.position, news.moment
-        if moved or (not self._loading and time.monotonic() >= self._rest_until):
+        if moved:
             self._load_if_seen()
+        else:
+            self.paced(self._load_again)
 
     def sample_chosen(self, sample: SampleKey | None) -> None:
         if not self._of_all:
@@ -86,6 +87,13 @@ class InstancesPane(TablePane):
     def _look(self) -> None:
         super()._look()
         if self._lazy.is_due and not self._loading:
+            self._load_if_seen()
+
+    def _load_again(self) -> None:
+        """Of newer rows; later, where that takes so long that it would be all that is done."""
+        if self._loading or time.monotonic() < self._rest_until:
+            self.paced(self._load_again)
+        else:
             self._load_if_seen()
 
     def _load_if_seen(self) -> None:
@@ -109,8 +117,7 @@ class InstancesPane(TablePane):
         found = await self.ask(load)
         self._loading = False
         if found is not None:
-            self._rest_until = time.monotonic()
-            self._rest_until += 0 if sample else max(REST, SHARE * found.took)
+            self._rest_until = time.monotonic() + (0 if sample else SHARE * found.took)
             self._show(found, what)
 
     def _show(self, found: Instances, what: tuple[SampleKey | str, int | None]) -> None:
@@ -176,7 +183,8 @@ class InstancesPane(TablePane):
         self.post_message(self.InstanceChosen(self.annotation_id))
 
     def row_opened(self, row: int) -> None:
-        self.post_message(self.SampleOpened(self.key(row).sample))
+        key = self.key(row)
+        self.post_message(self.SampleOpened(key.sample, annotation_id=key.annotation_id))
 
     def command(self, run: str) -> str:
         if self._of_all:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -16,8 +15,6 @@ from tui.sample_commands import instances_command
 from tui.sample_table import RowKey, SampleKey
 from tui.scene import Scene, load_scene
 from tui.widgets.image import GROUND_TRUTH, PREDICTION, OverlayImage
-
-RELOAD = 1.0  # seconds between looks for a newer prediction
 
 
 class PicturePane(Pane):
@@ -33,7 +30,6 @@ class PicturePane(Pane):
         super().__init__(number)
         self._scene: Scene | None = None
         self._moment: int | None = None
-        self._loaded_at = 0.0
         self._loading = False
 
     def compose_body(self) -> ComposeResult:
@@ -45,8 +41,10 @@ class PicturePane(Pane):
 
     def run_changed(self, news: News) -> None:
         moved, self._moment = news.moment != self._moment, news.moment
-        if moved or (not self._loading and time.monotonic() - self._loaded_at >= RELOAD):
+        if moved:
             self._load_if_seen()
+        else:  # there may be a newer prediction
+            self.paced(self._load_again)
 
     def sample_chosen(self, sample: SampleKey | None) -> None:
         self.image.choose(None)
@@ -81,6 +79,12 @@ class PicturePane(Pane):
         for name in hidden ^ following:
             self.image.action_switch_overlay(name)
 
+    def _load_again(self) -> None:
+        if self._loading:
+            self.paced(self._load_again)
+        else:
+            self._load_if_seen()
+
     def _load_if_seen(self) -> None:
         if self.in_sight and self.sample is not None:
             self._loading = True
@@ -90,7 +94,7 @@ class PicturePane(Pane):
     async def _load(self, sample: SampleKey) -> None:
         before = self._scene
         scene = await self.ask(lambda run: load_scene(run, sample, before))
-        self._loaded_at, self._loading = time.monotonic(), False
+        self._loading = False
         if scene is not None:
             self._scene = scene
             self._draw()

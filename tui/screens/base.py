@@ -47,7 +47,8 @@ class RunScreen(Screen[None]):
     @property
     def time_bar(self) -> TimeBar | None:
         """The time bar, while it is open."""
-        return next(iter(self.query(TimeBar)), None)
+        # Not a query, which would walk all widgets at each news.
+        return next((one for one in self.children if isinstance(one, TimeBar)), None)
 
     def show_time(self, news: News | None, wanted: int | None) -> None:
         """Tells the time bar, if it is open, where the panes are and where they are to be."""
