@@ -15,6 +15,7 @@ from tui.panes.instances import InstancesPane
 from tui.panes.samples import SamplesPane
 from tui.panes.table_pane import TablePane
 from tui.sample_table import RowKey
+from tui.screens.detail import DetailScreen
 from tui.trajectories import reading
 from tui.widgets.sparkline import sparkline
 from wl_core.cli import group
@@ -44,6 +45,14 @@ async def test_the_five_worst_instances_of_a_run_are_marked_and_discarded(
     app: WlApp, nuclei: NucleiRun
 ) -> None:
     worst = worst_instances(nuclei)
+
+    def opened() -> list[RowKey]:
+        screen = app.screen
+        if not isinstance(screen, DetailScreen):
+            return []
+        screen.part = "instances"
+        return list(screen.chosen_rows())
+
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await wait_for_text(pilot, "tile_00")
         await pilot.press("2", "o")
@@ -66,6 +75,9 @@ async def test_the_five_worst_instances_of_a_run_are_marked_and_discarded(
             assert all(run.view("instances").is_discarded(*one) for one in worst[:5])
         await pilot.press("escape")
         await wait_until(pilot, lambda: "5 marked" not in screen_text(app))
+        await pilot.press("enter")  # the instance that was opened is the one that is looked at
+        await wait_until(pilot, lambda: opened() == [RowKey(*worst[5])])
+        await pilot.press("escape")
         await pilot.press("o")
         await wait_for_text(pilot, f"of train_loader / {worst[5][1]}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.actions import DecidingScreen
 from tui.follow import News
+from tui.jump import Jump, Places
+from tui.jumping import JumpingScreen
 from tui.neighbours import Neighbours
 from tui.sample_commands import (
     decisions_command,
@@ -32,6 +33,7 @@ from tui.sample_commands import (
 from tui.sample_facts import Detail, facts_table, load_detail, standing
 from tui.sample_table import RowKey, SampleKey
 from tui.scene import ANNOTATION_ID
+from tui.screens.choose import ChooseScreen
 from tui.screens.event_table import EventTable
 from tui.widgets.image import OverlayImage
 from tui.widgets.key_bar import KeyBar
@@ -49,7 +51,7 @@ _DECISIONS = CURATION | {"undone"}
 PARTS = {"picture": "Picture", "facts": "Values", "instances": "Instances", "events": "Events"}
 
 
-class DetailScreen(DecidingScreen):
+class DetailScreen(JumpingScreen):
     """Everything about one sample; Escape goes back.
 
     Args:
@@ -64,13 +66,20 @@ class DetailScreen(DecidingScreen):
         Binding("shift+tab", "next_part(-1)", "Part before", show=False, id="sample.part_before"),
         Binding("right_square_bracket,J", "step(1)", "Next", key_display="]", id="sample.next"),
         Binding("left_square_bracket,K", "step(-1)", "Before", key_display="[", id="sample.before"),
+        Binding("slash", "search", "Find a value", show=False, key_display="/", priority=True,
+                id="sample.search"),
         Binding("q", "app.quit", "Quit", show=False, id="sample.quit"),
-    ]
+    ]  # fmt: skip
 
     def __init__(
-        self, sample: SampleKey, news: News | None, neighbours: Neighbours | None = None
+        self,
+        sample: SampleKey,
+        news: News | None,
+        neighbours: Neighbours | None = None,
+        annotation_id: int | None = None,
     ) -> None:
         super().__init__()
+        self._wanted_instance = annotation_id  # once they are loaded
         self.sample = sample
         self._news = news
         self._neighbours = neighbours
@@ -199,8 +208,17 @@ class DetailScreen(DecidingScreen):
         if found is None:
             self.notify(f"there is no sample {'after' if by > 0 else 'before'} this one")
             return
-        self.sample = found
+        self.show_sample(found)
+
+    def show_sample(self, sample: SampleKey) -> None:
+        self.sample = sample
         self._show_sample()
+
+    def places(self, news: News) -> Places:
+        return Places.of((), news.samples, (), news.status.step)
+
+    def go_within(self, to: Jump) -> None:
+        self.notify("rows are of tables: esc goes back to them")
 
     def _show_sample(self) -> None:
         self._detail = None
@@ -279,10 +297,17 @@ class DetailScreen(DecidingScreen):
         else:
             self._shown_sample = self.sample
             self.instances.show_other(table, ids, step)
+            self._go_to_instance(ids)
         detail.scene.show_in(self.image)
         self._show_facts()
         self._arrange()
         self.event_table.look({at for one in detail.decisions for at in one.positions})
+
+    def _go_to_instance(self, ids: npt.NDArray[Any]) -> None:
+        found = np.flatnonzero(ids == self._wanted_instance)
+        if len(found):
+            self.instances.go_to(int(found[0]))
+        self._wanted_instance = None  # of the next sample none is meant
 
     def _show_facts(self) -> None:
         self._say_which()
@@ -301,6 +326,24 @@ class DetailScreen(DecidingScreen):
         """Numbers by which the cursor stays on a name while others come and go."""
         self._fact_names += [name for name in names if name not in self._fact_names]
         return np.array([self._fact_names.index(name) for name in names], np.intp)
+
+    def action_search(self) -> None:
+        """To one of the values, by its name."""
+
+        def take(name: str | None) -> None:
+            if name in self._names_shown:
+                self._go_to(self.facts)
+                self.facts.go_to(self._names_shown.index(name))
+
+        now = self._signal or ""
+        self.app.push_screen(
+            ChooseScreen("Find a value", self._names_shown, now, "narrow the list"), take
+        )
+
+    @property
+    def _names_shown(self) -> Sequence[str]:
+        """What has a row in the table of values, in its own order."""
+        return self.facts.table.column("name").categories if self.facts.table.names else ()
 
     # Trajectories
 

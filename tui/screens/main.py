@@ -85,6 +85,9 @@ class MainScreen(PaneActionsScreen):
         """The panes in one line; where it is too short, the names of the others are."""
         names = [other.title for other in self.panes]
         marks = sum(3 + len(other.key_name) for other in self.panes)  # and two gaps
+        gap = " "
+        if marks + sum(map(len, names)) > self.size.width > 0:
+            gap, marks = "", marks - len(names)
         longest = max(map(len, names))
         while longest > 2 and marks + sum(map(len, names)) > self.size.width > 0:
             longest -= 1
@@ -96,7 +99,7 @@ class MainScreen(PaneActionsScreen):
         for other, name in zip(self.panes, names, strict=True):
             style = "bold $background on $primary" if other is self.active else "$foreground 65%"
             mark = "▸" if other is self.active else " "
-            parts += [(f"{mark}{other.key_name} {name} ", style), ""]
+            parts += [(f"{mark}{other.key_name} {name}{gap}", style), ""]
         self.query_one("#pane-bar", Static).update(Content.assemble(*parts))
 
     def _activate(self, pane: Pane) -> None:
@@ -174,7 +177,8 @@ class MainScreen(PaneActionsScreen):
 
     @on(Pane.SampleOpened)
     def _sample_opened(self, event: Pane.SampleOpened) -> None:
-        self.app.push_screen(DetailScreen(event.sample, self._news, event.neighbours))
+        opened = DetailScreen(event.sample, self._news, event.neighbours, event.annotation_id)
+        self.app.push_screen(opened)
 
     @on(Pane.FilterWanted)
     def _filter_wanted(self, event: Pane.FilterWanted) -> None:
