@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from textual import on, work
 from textual.app import App, SystemCommand
@@ -42,6 +42,14 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
+@runtime_checkable
+class Printable(Protocol):
+    """A screen whose content the command line prints as well."""
+
+    def command(self, run: str, /) -> str:
+        """The command for the run at that path; empty when there is none for what is shown now."""
+
+
 class WlApp(App[None]):
     """``wl tui``: one run, live.
 
@@ -63,11 +71,12 @@ class WlApp(App[None]):
         Binding("R", "runs", "Runs", show=False, id="app.runs"),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+p", "command_palette", "Find a command", show=False, id="app.palette"),
-        Binding(
-            "ctrl+z", "suspend_process", "To the shell; fg returns", show=False, id="app.suspend"
-        ),
+        Binding("ctrl+z", "suspend_process", "To the shell; fg returns", show=False,
+                id="app.suspend"),
         Binding("L", "live", "Back to live", show=False, id="time.live"),
-    ]
+        Binding("equals_sign", "command", "The command that prints this", show=False,
+                key_display="=", id="app.command"),
+    ]  # fmt: skip
 
     def __init__(
         self,
@@ -215,7 +224,9 @@ class WlApp(App[None]):
             self.push_screen(HelpScreen(key_rows(self.screen)))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There is a way back to the present only from the past."""
+        """There is a way back to the present only from the past; a dialog has no command."""
+        if action == "command":
+            return isinstance(self.screen, Printable)
         if action == "live":
             shown = None if self.news is None else self.news.moment
             return shown is not None or self.wanted_step is not None
@@ -223,6 +234,16 @@ class WlApp(App[None]):
 
     def action_live(self) -> None:
         self.show_step(None)
+
+    def action_command(self) -> None:
+        """Say the command that prints what the screen shows, and copy it."""
+        shown = self.screen
+        command = shown.command(str(self.path)) if isinstance(shown, Printable) else ""
+        if command:
+            self.copy_to_clipboard(command)
+            self.notify(command, title="Copied", markup=False)
+        else:
+            self.notify("there is no command for what is shown now")
 
     @property
     def run_screens(self) -> list[RunScreen]:

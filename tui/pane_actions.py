@@ -15,9 +15,10 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from tui.actions import DecidingScreen
 from tui.exports import ShownRows, export_command
-from tui.jump import Jump, JumpScreen, Places
+from tui.follow import News
+from tui.jump import Jump, Places
+from tui.jumping import JumpingScreen
 from tui.pane import Pane
 from tui.panes.samples import SamplesPane
 from tui.sample_table import SampleKey
@@ -26,20 +27,14 @@ from tui.widgets.table import VirtualTable
 from wl_core.errors import UsageError, WlError
 from wl_core.export import exporter_of
 
-_OPEN_A_LINE = frozenset({"jump", "export"})
 
-
-class PaneActionsScreen(DecidingScreen):
+class PaneActionsScreen(JumpingScreen):
     """A screen with panes, one of which is ``active``."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # They have priority because what is typed ahead of the line that they open must end there.
-        Binding("colon", "jump", "Jump to", show=False, key_display=":", priority=True,
-                id="app.jump"),
+        # It has priority because what is typed ahead of the line that it opens must end there.
         Binding("x", "export", "Export to a file", show=False, priority=True, id="rows.export"),
-        Binding("equals_sign", "command", "The command that prints this", show=False,
-                key_display="=", id="app.command"),
-    ]  # fmt: skip
+    ]
 
     panes: list[Pane]
     active: Pane
@@ -50,9 +45,7 @@ class PaneActionsScreen(DecidingScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What opens a line is no action while one is written."""
-        if action in _OPEN_A_LINE and isinstance(self.focused, Input):
-            return False
-        if action == "export" and self._table is None:
+        if action == "export" and (isinstance(self.focused, Input) or self._table is None):
             return False  # a pane without rows may have a key of its own for what it shows
         return super().check_action(action, parameters)
 
@@ -62,16 +55,9 @@ class PaneActionsScreen(DecidingScreen):
         tables = list(self.active.query(VirtualTable))
         return next((one for one in tables if one.has_focus), tables[0] if tables else None)
 
-    # The command
-
-    def action_command(self) -> None:
-        """Say the command that prints what the pane shows, and copy it."""
-        command = self.active.command(str(self.wl_app.path))
-        if command:
-            self.app.copy_to_clipboard(command)
-            self.notify(command, title="Copied", markup=False)
-        else:
-            self.notify(f"there is no command for what {self.active.title} shows now")
+    def command(self, run: str) -> str:
+        """The command that prints what the active pane shows."""
+        return self.active.command(run)
 
     # Exporting
 
@@ -128,35 +114,16 @@ class PaneActionsScreen(DecidingScreen):
 
     # Jumping
 
-    def action_jump(self) -> None:
-        """Ask where to, and go there."""
-        news, table = self.wl_app.news, self._table
-        if news is None:
-            return
-        columns = [] if table is None else [one.name for one in table.shown]
+    def places(self, news: News) -> Places:
+        columns = [] if self._table is None else [one.name for one in self._table.shown]
         titles = [pane.title for pane in self.panes]
-        places = Places.of(titles, news.samples, columns, news.status.step)
+        return Places.of(titles, news.samples, columns, news.status.step)
 
-        def take(line: str | None) -> None:
-            if line is not None:
-                self._go(places.parse(line))
-
-        self.app.push_screen(JumpScreen(places), take)
-
-    def _go(self, to: Jump) -> None:
-        match to.kind:
-            case "quit":
-                self.app.exit()
-            case "step":
-                self.wl_app.show_step(to.number)
-            case "live":
-                self.wl_app.show_step(None)
-            case "pane":
-                self.show_pane(next(pane for pane in self.panes if pane.title == to.name))
-            case "sample":
-                self._go_to_sample(to)
-            case _:
-                self._go_within_table(to)
+    def go_within(self, to: Jump) -> None:
+        if to.kind == "pane":
+            self.show_pane(next(pane for pane in self.panes if pane.title == to.name))
+        else:
+            self._go_within_table(to)
 
     def _go_within_table(self, to: Jump) -> None:
         table = self._table
@@ -168,14 +135,8 @@ class PaneActionsScreen(DecidingScreen):
         else:
             table.action_move(to.number - 1 - table.cursor)
 
-    @work(exclusive=True, group="jump")
-    async def _go_to_sample(self, to: Jump) -> None:
-        try:
-            found = await self.wl_app.ask(lambda run: run.find_sample(to.name, to.origin))
-        except (WlError, OSError) as error:
-            self.notify(str(error), severity="error", markup=False)
-            return
-        sample = SampleKey(*found)
+    def show_sample(self, sample: SampleKey) -> None:
+        """To its row in the table of samples."""
         for pane in self.panes:
             if isinstance(pane, SamplesPane):
                 self.show_pane(pane)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from tests.core.test_cli_export import wl
 from tests.tui.nuclei_run import NucleiRun
 from tests.tui.screens import screen_line, screen_text, wait_for_text, wait_until
 from tui.app import WlApp
@@ -45,7 +47,7 @@ async def show_those(pilot: Pilot[None], words: str) -> None:
 
 
 async def test_runs_are_listed_with_their_state_compared_and_opened(
-    nuclei: NucleiRun, other: NucleiRun, tmp_path: Path
+    nuclei: NucleiRun, other: NucleiRun, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(other.path, tmp_path / "broken")
     break_log(tmp_path / "broken")
@@ -79,8 +81,14 @@ async def test_runs_are_listed_with_their_state_compared_and_opened(
         assert "12 differ" in screen_text(app)
         await pilot.press("v")
         await wait_for_text(pilot, "Samples by train_dice/sample")
+        await pilot.press("equals_sign")
+        assert wl(*shlex.split(app.clipboard)[1:]) == 0
+        assert "train_dice/sample" in capfd.readouterr().out
         await pilot.press("tab", "shift+tab", "escape")
         await wait_until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await pilot.press("equals_sign")
+        assert wl(*shlex.split(app.clipboard)[1:]) == 0
+        assert "crashed" in capfd.readouterr().out
 
         # The other one is opened in place of the first.
         await pilot.press("enter")

@@ -44,3 +44,25 @@ async def test_every_pane_offers_a_command_that_runs(app: WlApp, nuclei: NucleiR
             assert "--at-step 1" in command
             run(command)
         assert app.pane_failures == {}
+
+
+async def test_the_screen_of_a_sample_offers_a_command_for_each_of_its_parts(
+    app: WlApp, nuclei: NucleiRun
+) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await wait_for_text(pilot, "tile_00")
+        await pilot.press("enter")
+        await wait_for_text(pilot, "▸Picture", "P prediction", "Instances  12")
+        said = []
+        for _ in range(5):
+            await pilot.press("equals_sign")
+            said.append(app.clipboard)
+            assert run(app.clipboard)
+            await pilot.press("tab")
+        assert [one.split()[1] for one in said] == [
+            "instances", "samples", "export", "instances", "history-of",
+        ]  # fmt: skip
+        # A dialog has no command of its own, and says none of the screen below it.
+        app.copy_to_clipboard("")
+        await pilot.press("question_mark", "equals_sign")
+        assert app.clipboard == ""

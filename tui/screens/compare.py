@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +15,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tui.comparison import Comparison, TwoRuns
+from tui.comparison import MOST, Comparison, TwoRuns
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.plot import CurvePlot
 from tui.widgets.table import VirtualTable
@@ -127,6 +128,12 @@ class CompareScreen(Screen[None]):
         count = len(found.settings)
         said = f" Hyperparameters: {f'{count} differ' if count else 'the same'}"
         self.query_one("#settings-title", Static).update(said)
+
+    def command(self, _run: str) -> str:
+        """The command that says how they differ."""
+        words = ["wl", "diff", *map(str, self._paths), "--limit", str(MOST)]
+        found = self._found
+        return shlex.join(words + (["--signal", found.signal] if found and found.signal else []))
 
     # Keys
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,6 +114,10 @@ class RunsScreen(Screen[None]):
         facts = None if one is None else one.facts
         said = "" if facts is None else f" {facts.path}  {facts.detail}"
         self.query_one("#run-detail", Static).update(said)
+
+    def command(self, _run: str) -> str:
+        """The command that prints the same list."""
+        return shlex.join(["wl", "runs", "--root", str(self._list.root)])
 
     # Keys
 
