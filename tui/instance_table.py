@@ -103,10 +103,9 @@ def load_rows(run: Run, sample: SampleKey | None, lazy: LazyColumns) -> Instance
         table = Table(tuple(column for column in table if column.name not in WHO))
     table, uncomputed = lazy.shown(run, table)
     table = without_empty(table, {*_KEPT, *uncomputed})
-    if sample is None:
-        table = _in_order(table, own, roles_of(run, signals), uncomputed)
-    who = InstanceRows(rows, view.samples, view.index)
     roles = roles_of(run, signals)
+    table = _in_order(table, own, roles, uncomputed)
+    who = InstanceRows(rows, view.samples, view.index)
     return Instances(table, who, roles, uncomputed, time.monotonic() - began)
 
 

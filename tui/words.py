@@ -50,6 +50,22 @@ def shorten(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def fitting(parts: Sequence[tuple[int, str]], width: int, between: str = " · ") -> str:
+    """The parts in a line of at most ``width``, if need be without the least needed ones.
+
+    Args:
+        parts: ``(rank, text)``; empty texts are left out, and the highest rank goes first. What
+            has rank 0 stays.
+    """
+    kept = [part for part in parts if part[1]]
+    while True:
+        line = between.join(text for _, text in kept)
+        least = max((rank for rank, _ in kept), default=0)
+        if len(line) <= width or not least:
+            return line
+        kept.remove(next(part for part in reversed(kept) if part[0] == least))
+
+
 def event_line(event: Event) -> str:
     """One event on one line: time, step, kind, and what is in it."""
     failed = "FAILED STEP " if event.failed else ""

@@ -108,7 +108,7 @@ async def test_sorting_keeps_its_order_and_says_how_old_it_is(
 ) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_00")
-        await pilot.press("right", "right", "s")
+        await pilot.press("s")
         await wait_until(pilot, lambda: "tile_11" in screen_text(app).splitlines()[4])
         nuclei.train(5)
         await wait_for_text(pilot, "order 5 steps old: r re-sorts")

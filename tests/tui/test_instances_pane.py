@@ -58,7 +58,7 @@ async def test_the_five_worst_instances_of_a_run_are_marked_and_discarded(
         await pilot.press("2", "o")
         await wait_for_text(pilot, "of all samples", "annotation_id")
         pane = app.screen.query_one(InstancesPane)
-        await pilot.press("l", "s")
+        await pilot.press("s")
         await wait_for_text(pilot, "sorted by train_bce/instance▼")
         await pilot.press("m", "m", "m", "m", "m")
         await wait_for_text(pilot, "5 marked")

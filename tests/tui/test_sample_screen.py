@@ -70,7 +70,7 @@ async def test_a_sample_at_80_by_24_is_pages(app: WlApp) -> None:
 async def test_next_and_previous_go_by_the_order_of_the_table(app: WlApp) -> None:
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await wait_for_text(pilot, "tile_00")
-        await pilot.press("right", "right", "s")
+        await pilot.press("s")
         pane = app.screen.query_one(SamplesPane)
         await wait_until(pilot, lambda: pane.sample_at_cursor == ("train_loader", "tile_11"))
         await pilot.press("enter")
@@ -84,6 +84,19 @@ async def test_next_and_previous_go_by_the_order_of_the_table(app: WlApp) -> Non
         await pilot.press("J", "escape")
         await wait_until(pilot, lambda: not isinstance(app.screen, DetailScreen))
         assert pane.sample_at_cursor == ("train_loader", "tile_10")  # where one was
+
+
+async def test_a_value_and_another_sample_are_found_by_name(app: WlApp) -> None:
+    async with app.run_test(size=(120, 36)) as pilot:
+        await wait_for_text(pilot, "tile_00")
+        await pilot.press("enter")
+        await wait_for_text(pilot, "train_loader / tile_00", "█▄▁", "density")
+        await pilot.press("slash", *"dice", "enter")
+        await wait_for_text(pilot, "▸Values", "━━ train_dice/sample")
+        await pilot.press("colon", *"tile_05", "enter")
+        await wait_for_text(pilot, "train_loader / tile_05", "━━ train_dice/sample")
+        await pilot.press("colon", *"step 1", "enter")
+        await wait_for_text(pilot, "tile_05", "as it was at step 1")
 
 
 async def test_a_decision_and_the_past_are_seen_on_the_sample(app: WlApp) -> None:

@@ -28,7 +28,7 @@ class InstancesPane(TablePane):
     dashboard: ClassVar[int | None] = 2
     kind: ClassVar[str] = "instances"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "switch_all", "All / one", id="instances.all"),
+        Binding("o", "switch_all", "All/one", id="instances.all"),
     ]
 
     def __init__(self, number: int) -> None:

@@ -23,7 +23,7 @@ from tui.widgets.column_layout import layout_of_json
 from tui.widgets.filter_bar import FilterBar
 from tui.widgets.ordering import Rows
 from tui.widgets.table import VirtualTable
-from tui.words import age
+from tui.words import age, fitting
 from wl_core.decide import Chosen
 from wl_core.errors import FilterError
 from wl_core.filters import Filter
@@ -87,6 +87,7 @@ class TablePane(Pane):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self._rest: Timer | None = None
+        self._has_stood = False  # on the column that the cursor is put on to begin with
         self._filter: Filter | None = None
         self._filter_is_new = False  # and in force as soon as the rows are ordered by it
         self._uncomputed: frozenset[str] = frozenset()
@@ -146,8 +147,23 @@ class TablePane(Pane):
     def _draw_trajectory(self, row: int, signal: str) -> str:
         return self._trajectories.text(int(self.table.ids[row]), signal)
 
+    def on_resize(self) -> None:
+        if self.table.table.names:
+            self.say()
+
+    def _stand_on_signal(self) -> None:
+        """To what people come for, so that ``s`` at once shows the worst first."""
+        table = self.table
+        names = [one.name for one in table.shown]
+        at = next((place for place, name in enumerate(names) if name in table.signals), None)
+        if at is not None and not self._has_stood:
+            self._has_stood = True
+            if table.cursor_column == 0:  # nobody has moved it yet
+                table.action_move_column(at)
+
     def _shown_now(self, uncomputed: frozenset[str]) -> None:
         """The table shows newer rows; ``uncomputed`` columns are still empty."""
+        self._stand_on_signal()
         self._uncomputed = uncomputed
         self.filter_bar.set_table(self.table.table, uncomputed)
         if self._awaited and not self._awaited & uncomputed:
@@ -193,13 +209,18 @@ class TablePane(Pane):
     def say(self) -> None:
         """How many rows, how many are marked, in what order, and how old that order is."""
         count = self.table.marks.count
-        said = [self.words(), f"{count:,} marked" if count else ""]
+        said = [(0, self.words()), (0, f"{count:,} marked" if count else "")]
         if self.table.is_stale and self.table.order_age is not None:
-            said.append(self._said_of_age(*self.table.order_age))
+            said.append((1, self._said_of_age(*self.table.order_age)))
         if self._awaited:
-            said.append(f"computing {', '.join(sorted(self._awaited))} …")
-        said += [self._said_of_order(), self.hint(), "esc takes the marks off" if count else ""]
-        self.set_heading(" · ".join(filter(None, said)))
+            said.append((1, f"computing {', '.join(sorted(self._awaited))} …"))
+        said += [
+            (2, self._said_of_order()),  # an arrow in the header says it as well
+            (3, self._said_of_sort_key()),
+            (4, self.hint()),
+            (1, "esc takes the marks off" if count else ""),
+        ]
+        self.set_heading(fitting(said, self.heading_width))
 
     def _count(self) -> str:
         """``12`` or, with a filter, ``3 of 12``."""
@@ -207,12 +228,13 @@ class TablePane(Pane):
         return f"{shown:,} of {total:,}" if self._filter else f"{total:,}"
 
     def _said_of_order(self) -> str:
-        table = self.table
-        if table.sort_keys:
-            arrows = (f"{k.column}{'▼' if k.descending else '▲'}" for k in table.sort_keys)
-            return f"sorted by {', '.join(arrows)}"
-        column = table.column_under_cursor
-        return "" if column is None else f"s sorts by {column.name}"
+        arrows = (f"{k.column}{'▼' if k.descending else '▲'}" for k in self.table.sort_keys)
+        return f"sorted by {', '.join(arrows)}" if self.table.sort_keys else ""
+
+    def _said_of_sort_key(self) -> str:
+        column, keys = self.table.column_under_cursor, self.table.sort_keys
+        is_sorted = column is not None and [key.column for key in keys] == [column.name]
+        return "" if column is None or is_sorted else f"s sorts by {column.name}"
 
     def _said_of_age(self, steps: int, seconds: float) -> str:
         new = self.table.rows_not_ordered

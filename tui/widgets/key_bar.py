@@ -2,7 +2,8 @@
 
 Textual's footer is a widget per key, all of them made anew whenever a focus moves, which took
 longer than the rest of what a key does. This is one widget that draws one line, and only when the
-line is another. Which keys are in it is said by ``show=`` of the bindings.
+line is another. Which keys are in it is said by ``show=`` of the bindings; where the line is too
+short for them, those go that are the least needed to find the rest.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from textual import events
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
+
+_KEPT = 2  # keys at the end of the line, help among them, that stay as long as any does
 
 
 class ShownKey(NamedTuple):
@@ -73,11 +76,19 @@ class KeyBar(Widget, can_focus=False):
             self._keys = tuple(keys.values())
             self.refresh()
 
+    @property
+    def _keys_in_line(self) -> list[ShownKey]:
+        """Those that have room: the first of them, and the last ones, which lead to all others."""
+        first, last = list(self._keys[:-_KEPT]), list(self._keys[-_KEPT:])
+        while first and sum(one.width for one in first + last) > self.size.width:
+            first.pop()
+        return first + last
+
     def render(self) -> Content:
         key_style = self.get_visual_style("key-bar--key")
         what_style = self.get_visual_style("key-bar--what")
         parts = []
-        for one in self._keys:
+        for one in self._keys_in_line:
             part = Content.assemble(
                 Content.styled(f" {one.display} ", key_style),
                 Content.styled(f"{one.what} ", what_style),
@@ -87,7 +98,7 @@ class KeyBar(Widget, can_focus=False):
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         at = 0
-        for one in self._keys:
+        for one in self._keys_in_line:
             at += one.width
             if event.x < at:
                 if one.is_enabled:

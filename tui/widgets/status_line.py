@@ -34,6 +34,9 @@ class StatusLine(Static):
         self.say()
         self.set_interval(1.0, self.say)
 
+    def on_resize(self) -> None:
+        self.say()
+
     def show_news(self, news: News) -> None:
         self._news = news
         self._lag = max(0.0, time.time() - news.status.since)
@@ -55,6 +58,9 @@ class StatusLine(Static):
         if self._read_only:
             parts.append((" read-only ", "bold reverse"))
         parts += self._progress()
+        width = self.size.width
+        while parts[-1][1] == _FAINT and sum(len(text) for text, _ in parts) > width > 0:
+            parts.pop()  # whole: half a number would be another one
         if parts != self._said:
             self._said = parts
             # One line stays one line: a new layout of the screen would cost ten times the text.
