@@ -34,6 +34,7 @@ from tui.widgets.table import VirtualTable
 from wl_core.status import ALIVE
 
 if TYPE_CHECKING:
+    from tui.app import WlApp
     from tui.screens.main import MainScreen
     from wl_core.run import Run
 
@@ -99,12 +100,18 @@ class ControlPane(Pane):
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="control-state", markup=False)
-        yield ActionList(*(Option(f" {key}  {said}", one) for one, key, said in _ACTIONS))
+        yield ActionList(
+            *(Option(f" {self._key(one, key)}  {said}", one) for one, key, said in _ACTIONS)
+        )
         yield SettingsTable(opens=True, widget_id="settings")
 
     def on_mount(self) -> None:
         self.query_one(ActionList).highlighted = 0
         self.set_interval(1.0, self._say)  # time passes while nothing happens
+
+    def _key(self, action: str, usual: str) -> str:
+        """The key of an action, which a person may have changed."""
+        return cast("WlApp", self.app).config.keys.get(f"run.{action}", usual)
 
     @property
     def _main(self) -> MainScreen:
@@ -171,7 +178,7 @@ class ControlPane(Pane):
         self.set_heading("" if facts is None else f"{len(facts.settings)} hyperparameters")
         going_on = "Go on" if news.status.state == "paused" else "Pause"
         actions = self.query_one(ActionList)
-        actions.replace_option_prompt_at_index(0, f" p  {going_on}")
+        actions.replace_option_prompt_at_index(0, f" {self._key('pause', 'p')}  {going_on}")
 
     def _request(self) -> str:
         asked = self._told.last
