@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
+from textual.notifications import SeverityLevel
 from textual.widgets import Input
 
 from tui import commands
@@ -28,6 +29,7 @@ from wl_core.errors import WlError
 if TYPE_CHECKING:
     from wl_core.run import Run
 
+_UNDO = "u takes it back"
 _ON_ROWS = frozenset({"discard", "discard_why", "tag"})
 
 
@@ -65,8 +67,11 @@ class DecidingScreen(RunScreen):
     # Saying it to the run, and what comes of it
 
     @work(group="decide")
-    async def decide(self, job: Callable[[Run], Told | str]) -> None:
-        """Has ``job`` say something to the run, and shows what it returns or why it could not."""
+    async def decide(self, job: Callable[[Run], Told | str], way_back: str = "") -> None:
+        """Has ``job`` say something to the run, and shows what it returns or why it could not.
+
+        ``way_back`` says which key takes it back.
+        """
         began = time.time()
         try:
             told = await self.wl_app.tell(job)
@@ -74,7 +79,14 @@ class DecidingScreen(RunScreen):
             self.notify(str(error), severity="error", markup=False)
             return
         said = told if isinstance(told, str) else self._said(told, began)
-        self.notify(said, markup=False)
+        if way_back and isinstance(told, Told) and told.position >= 0:
+            said += f"\n{way_back}"
+        self._say(said)
+
+    def _say(self, said: str, severity: SeverityLevel = "information") -> None:
+        """The newest outcome alone: those before it would hide the rows that they are about."""
+        self.app.clear_notifications()
+        self.notify(said, severity=severity, markup=False)
 
     def _said(self, told: Told, began: float) -> str:
         """The outcome in words, and what is to be expected of it."""
@@ -85,7 +97,7 @@ class DecidingScreen(RunScreen):
         if told.is_heard:
             self._asked[told.position] = told.said, began
             return f"{told.said}{now}\nthe training obeys at its next step"
-        return f"{told.said}{now}\nno training is running: it holds for the next"
+        return f"{told.said}{now}\nno training is running: it holds for the next one"
 
     def run_changed(self, news: News) -> None:
         for event in news.events:
@@ -98,23 +110,23 @@ class DecidingScreen(RunScreen):
         if not said:
             return
         if refused:
-            self.notify(f"{said}: refused, {refused}", severity="warning", markup=False)
+            self._say(f"{said}: refused, {refused}", "warning")
         else:
             after = f"at step {event.step}, after {duration(event.time - began)}"
-            self.notify(f"{said}: obeyed {after}", markup=False)
+            self._say(f"{said}: obeyed {after}")
 
     # Keys
 
     def action_discard(self) -> None:
         rows = self.chosen_rows()
-        self.decide(lambda run: commands.switch_discarded(run, rows))
+        self.decide(lambda run: commands.switch_discarded(run, rows), _UNDO)
 
     def action_discard_why(self) -> None:
         rows = self.chosen_rows()
 
         def take(why: str | None) -> None:
             if why is not None:
-                self.decide(lambda run: commands.set_discarded(run, rows, True, why))
+                self.decide(lambda run: commands.set_discarded(run, rows, True, why), _UNDO)
 
         heading = f"Discard {commands.named(rows)}"
         self.app.push_screen(AskScreen(heading, "why? it is kept with the decision"), take)
@@ -127,7 +139,7 @@ class DecidingScreen(RunScreen):
         def take(text: str | None) -> None:
             if text is not None:
                 add, tag = not text.startswith("-"), text.removeprefix("-").strip()
-                self.decide(lambda run: commands.set_tag(run, rows, tag, add=add))
+                self.decide(lambda run: commands.set_tag(run, rows, tag, add=add), _UNDO)
 
         # At once: what is typed ahead must not reach the table. What can be chosen follows.
         self.app.push_screen(screen, take)
@@ -141,7 +153,7 @@ class DecidingScreen(RunScreen):
             self.notify(str(error), severity="error", markup=False)
 
     def action_undo(self) -> None:
-        self.decide(commands.undo)
+        self.decide(commands.undo, "ctrl+r lets it count again")
 
     def action_redo(self) -> None:
-        self.decide(commands.redo)
+        self.decide(commands.redo, _UNDO)

@@ -86,6 +86,7 @@ class LineInput(Input):
         Binding("tab", "line('take')", "Complete", show=False, id="line.complete"),
         Binding("up", "line('up')", "Choice above, earlier line", show=False, id="line.up"),
         Binding("down", "line('down')", "Choice below, later line", show=False, id="line.down"),
+        Binding("enter", "submit", "Done", id="line.done"),
         Binding("escape", "line('close')", "Close", id="line.close"),
         Binding("ctrl+u", "line('clear')", "Clear", show=False, id="line.clear"),
     ]
