@@ -191,7 +191,7 @@ def filtering(watched: Watched) -> dict[str, float]:
 
 
 def shown_rows(screen: Screen) -> str:
-    found = re.search(r"([\d,]+) of [\d,]+", screen.text)
+    found = re.search(r"Samples +([\d,]+) of [\d,]+", screen.text)  # not the count of the line
     return "" if found is None else found.group(1)
 
 

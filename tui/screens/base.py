@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
 from textual.binding import Binding, BindingType
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -28,6 +29,10 @@ class RunScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("T", "time", "Time bar", show=False, id="time.open"),
     ]
+    # As Textual has it, but for drawing the whole screen anew whenever the focus moves: the widgets
+    # that gain and lose it draw themselves.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
     _before_time: Widget | None = None  # what had the focus before the time bar
     _marked: tuple[int, float] = (-1, 0.0)  # up to which position marks were read, and when
 

@@ -100,7 +100,8 @@ class MainScreen(PaneActionsScreen):
             style = "bold $background on $primary" if other is self.active else "$foreground 65%"
             mark = "▸" if other is self.active else " "
             parts += [(f"{mark}{other.key_name} {name}{gap}", style), ""]
-        self.query_one("#pane-bar", Static).update(Content.assemble(*parts))
+        # One line stays one line: nothing has to be laid out for it.
+        self.query_one("#pane-bar", Static).update(Content.assemble(*parts), layout=False)
 
     def _activate(self, pane: Pane) -> None:
         self.active = pane
