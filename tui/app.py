@@ -152,6 +152,12 @@ class WlApp(App[None]):
         # Not before the screen is there: it must say so when the follower dies at once.
         self.follower.start()
 
+    def on_app_blur(self) -> None:
+        self.follower.set_attentive(False)
+
+    def on_app_focus(self) -> None:
+        self.follower.set_attentive(True)
+
     def on_unmount(self) -> None:
         self.follower.close()
         self._reporting.close()

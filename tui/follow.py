@@ -176,6 +176,11 @@ class Follower(threading.Thread):
 
     # Called from the event loop
 
+    @property
+    def is_attentive(self) -> bool:
+        """Whether somebody is thought to look."""
+        return self._pause == self._interval
+
     def set_attentive(self, is_attentive: bool) -> None:
         """Whether somebody looks: if not, the log is looked at seldom, but it still is.
 

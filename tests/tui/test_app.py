@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from tests.tui.nuclei_run import NucleiRun
 from tests.tui.screens import screen_line, screen_text, wait_for_text, wait_until
@@ -101,6 +102,16 @@ async def test_states_are_told_apart_in_words_and_shape(
     end(nuclei)
     async with app.run_test(size=(140, 24)) as pilot:
         await wait_for_text(pilot, said)
+
+
+async def test_a_terminal_that_lost_the_focus_looks_seldom_until_it_has_it_again(
+    app: WlApp,
+) -> None:
+    async with app.run_test(size=SMALL) as pilot:
+        app.post_message(events.AppBlur())
+        await wait_until(pilot, lambda: not app.follower.is_attentive)
+        app.post_message(events.AppFocus())
+        await wait_until(pilot, lambda: app.follower.is_attentive)
 
 
 async def test_sorting_keeps_its_order_and_says_how_old_it_is(
