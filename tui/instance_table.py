@@ -55,6 +55,14 @@ class InstanceRows:
         annotation_id = int(self._instances.annotation_ids[number])
         return RowKey(self._samples.origin(sample), self._samples.sample_id(sample), annotation_id)
 
+    def find(self, key: RowKey) -> int | None:
+        """Where that instance stands, None when it is not in this table."""
+        if key.annotation_id is None:
+            return None
+        number = self._instances.find(self._samples.find(*key.sample), key.annotation_id)
+        rows = np.flatnonzero(self.ids == number)
+        return int(rows[0]) if number >= 0 and len(rows) else None
+
     def chosen(self, rows: npt.NDArray[np.intp]) -> list[Chosen]:
         """The instances in those rows, as they are decided upon."""
         numbers = self.ids[rows]

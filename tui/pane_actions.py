@@ -21,7 +21,7 @@ from tui.jump import Jump, Places
 from tui.jumping import JumpingScreen
 from tui.pane import Pane
 from tui.panes.samples import SamplesPane
-from tui.sample_table import SampleKey
+from tui.sample_table import RowKey, SampleKey
 from tui.screens.ask import AskScreen
 from tui.widgets.table import VirtualTable
 from wl_core.errors import UsageError, WlError
@@ -140,7 +140,7 @@ class PaneActionsScreen(JumpingScreen):
         for pane in self.panes:
             if isinstance(pane, SamplesPane):
                 self.show_pane(pane)
-                pane.neighbours.stand_on(sample)
+                pane.neighbours.stand_on(RowKey(*sample))
                 if pane.sample_at_cursor != sample:
                     self.notify(f"{sample} is left out by the filter", markup=False)
                 return

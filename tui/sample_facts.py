@@ -159,6 +159,18 @@ def standing(news: News, sample: SampleKey, detail: Detail | None) -> str:
     return " · ".join(said)
 
 
+def standing_of_instance(instances: Table, annotation_id: int) -> str:
+    """The same of one of its instances, with its number; or nothing."""
+    rows = np.flatnonzero(instances.column(ANNOTATION_ID).values == annotation_id)
+    if not len(rows):
+        return ""
+    row = int(rows[0])
+    tags = _cell(instances, "tags", row)
+    discarded = "✗ discarded" if _cell(instances, "discarded", row) == "yes" else ""
+    said = " · ".join(filter(None, (discarded, f"tags: {tags}" if tags else "")))
+    return f"instance {annotation_id}: {said}" if said else ""
+
+
 def who_when_why(decision: Decision) -> str:
     why = f": {decision.why}" if decision.why else ""
     return f"by {decision.who} at step {decision.step}, {clock(decision.time)}{why}"

@@ -70,6 +70,10 @@ class SampleRows:
         """The same, as what is decided upon."""
         return RowKey(*self.key(row))
 
+    def find(self, key: RowKey) -> int | None:
+        """Where that sample stands, None when it is not in this table."""
+        return self.row_of(key.sample)
+
     def chosen(self, rows: npt.NDArray[np.intp]) -> list[Chosen]:
         """The samples in those rows, as they are decided upon."""
         return [Chosen(origin, ids) for origin, _, ids in self._index.by_origin(self.ids[rows])]

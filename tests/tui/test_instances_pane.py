@@ -48,10 +48,10 @@ async def test_the_five_worst_instances_of_a_run_are_marked_and_discarded(
 
     def opened() -> list[RowKey]:
         screen = app.screen
-        if not isinstance(screen, DetailScreen):
-            return []
-        screen.part = "instances"
-        return list(screen.chosen_rows())
+        return list(screen.chosen_rows()) if isinstance(screen, DetailScreen) else []
+
+    def told() -> str:
+        return "\n".join(note.message for note in app._notifications)
 
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await wait_for_text(pilot, "tile_00")
@@ -77,7 +77,20 @@ async def test_the_five_worst_instances_of_a_run_are_marked_and_discarded(
         await wait_until(pilot, lambda: "5 marked" not in screen_text(app))
         await pilot.press("enter")  # the instance that was opened is the one that is looked at
         await wait_until(pilot, lambda: opened() == [RowKey(*worst[5])])
+        await wait_for_text(pilot, "6 of 160 in the table's order", "I instance")
+        await pilot.press("left_square_bracket")  # what comes before it in the table
+        await wait_until(pilot, lambda: opened() == [RowKey(*worst[4])])
+        await wait_for_text(pilot, f"instance {worst[4][2]}: ✗ discarded", "5 of 160")
+        await pilot.press("d")
+        await wait_until(pilot, lambda: "u takes it back" in told())
+        assert "discarded" not in told()  # the newest outcome alone
+        await pilot.press("u")
+        await wait_until(pilot, lambda: "ctrl+r lets it count again" in told())
+        await wait_for_text(pilot, f"instance {worst[4][2]}: ✗ discarded")
         await pilot.press("escape")
+        await wait_until(pilot, lambda: list(pane.chosen_rows()) == [RowKey(*worst[4])])
+        await pilot.press("down")
+        await wait_until(pilot, lambda: pane.sample == worst[5][:2])
         await pilot.press("o")
         await wait_for_text(pilot, f"of train_loader / {worst[5][1]}")
 

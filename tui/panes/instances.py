@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from tui.follow import News
 from tui.instance_table import InstanceRows, Instances, load_rows
 from tui.lazy import LazyColumns
+from tui.neighbours import TableNeighbours
 from tui.panes.table_pane import TablePane
 from tui.sample_table import SampleKey, metrics_of
 
@@ -184,7 +185,11 @@ class InstancesPane(TablePane):
 
     def row_opened(self, row: int) -> None:
         key = self.key(row)
-        self.post_message(self.SampleOpened(key.sample, annotation_id=key.annotation_id))
+        neighbours = TableNeighbours(self.table, self._known_rows)
+        self.post_message(self.SampleOpened(key.sample, neighbours, key.annotation_id))
+
+    def _known_rows(self) -> InstanceRows | None:
+        return None if self._loaded is None else self._loaded.rows
 
     def command(self, run: str) -> str:
         if self._of_all:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from tui.sample_commands import (
     row_command,
     trajectory_command,
 )
-from tui.sample_facts import Detail, facts_table, load_detail, standing
+from tui.sample_facts import Detail, facts_table, load_detail, standing, standing_of_instance
 from tui.sample_table import RowKey, SampleKey
 from tui.scene import ANNOTATION_ID
 from tui.screens.choose import ChooseScreen
@@ -57,17 +57,18 @@ class DetailScreen(JumpingScreen):
     Args:
         sample: the first one that is shown.
         news: the run as it is shown now.
-        neighbours: what comes before and after a sample; None: nothing does.
+        neighbours: what comes before and after it; None: nothing does.
+        annotation_id: one of its instances, which is what is looked at.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,backspace", "back", "Back", key_display="esc", id="sample.back"),
         Binding("tab", "next_part(1)", "Next part", id="sample.next_part"),
         Binding("shift+tab", "next_part(-1)", "Part before", show=False, id="sample.part_before"),
         Binding("right_square_bracket,J", "step(1)", "Next", key_display="]", id="sample.next"),
         Binding("left_square_bracket,K", "step(-1)", "Before", key_display="[", id="sample.before"),
         Binding("slash", "search", "Find a value", show=False, key_display="/", priority=True,
                 id="sample.search"),
+        Binding("escape,backspace", "back", "Back", key_display="esc", id="sample.back"),
         Binding("q", "app.quit", "Quit", show=False, id="sample.quit"),
     ]  # fmt: skip
 
@@ -79,6 +80,7 @@ class DetailScreen(JumpingScreen):
         annotation_id: int | None = None,
     ) -> None:
         super().__init__()
+        self._row = RowKey(*sample, annotation_id)  # what was opened, or stepped to
         self._wanted_instance = annotation_id  # once they are loaded
         self.sample = sample
         self._news = news
@@ -162,6 +164,7 @@ class DetailScreen(JumpingScreen):
         for name in PARTS:
             if widget in self.query_one(f"#part-{name}").children:
                 self.part = name
+        self._say_which()
         self._arrange()
 
     def on_resize(self) -> None:
@@ -199,20 +202,31 @@ class DetailScreen(JumpingScreen):
 
     def action_back(self) -> None:
         if self._neighbours is not None:
-            self._neighbours.stand_on(self.sample)
+            self._neighbours.stand_on(self._row)
         self.app.pop_screen()
 
     def action_step(self, by: int) -> None:
-        """To the next sample in the table's order, or the one before."""
-        found = None if self._neighbours is None else self._neighbours.step(self.sample, by)
-        if found is None:
-            self.notify(f"there is no sample {'after' if by > 0 else 'before'} this one")
+        """To the next row of the table that this was opened from, or to the one before."""
+        if self._neighbours is None:
+            self.notify("opened by itself, not from a table: there is no next one")
             return
-        self.show_sample(found)
+        found = self._neighbours.step(self._row, by)
+        if found is None:
+            what = "sample" if self._row.annotation_id is None else "instance"
+            self.notify(f"there is no {what} {'after' if by > 0 else 'before'} this one")
+            return
+        self._show_row(found)
 
     def show_sample(self, sample: SampleKey) -> None:
-        self.sample = sample
-        self._show_sample()
+        self._show_row(RowKey(*sample))
+
+    def _show_row(self, row: RowKey) -> None:
+        self._row, self._wanted_instance = row, row.annotation_id
+        if row.sample == self._shown_sample == self.sample:
+            self._go_to_wanted()
+        else:
+            self.sample = row.sample
+            self._show_sample()
 
     def places(self, news: News) -> Places:
         return Places.of((), news.samples, (), news.status.step)
@@ -228,20 +242,22 @@ class DetailScreen(JumpingScreen):
         self._load()
 
     def _say_which(self) -> None:
-        place = None if self._neighbours is None else self._neighbours.place(self.sample)
-        said = [f" {self.sample}"]
-        if place is not None:
-            said.append(f"sample {place[0]:,} of {place[1]:,} in the table's order")
+        shown = next(iter(self.chosen_rows()), RowKey(*self.sample))
+        place = None if self._neighbours is None else self._neighbours.place(self._row)
+        said = [f" {shown}"]
+        if place is not None and self._row in (shown, RowKey(*self.sample)):
+            what = "sample " if self._row.annotation_id is None else ""
+            said.append(f"{what}{place[0]:,} of {place[1]:,} in the table's order")
         if self._news is not None and self._news.moment is not None:
             said.append(f"as it was at step {self._news.moment:,}")
         self.query_one("#sample-heading", Static).update(" · ".join(said))
 
     def chosen_rows(self) -> Sequence[RowKey]:
-        """The instance under the cursor where instances are looked at, else the sample."""
-        if self.part != "instances":
-            return (RowKey(*self.sample),)
-        inner = self.annotation_id
-        return () if inner is None else (RowKey(*self.sample, inner),)
+        """The instance under the cursor or pointed out where one is looked at, else the sample."""
+        if self.part == "instances":
+            inner = self.annotation_id
+            return () if inner is None else (RowKey(*self.sample, inner),)
+        return (RowKey(*self.sample, self.image.chosen if self.part == "picture" else None),)
 
     def command(self, run: str) -> str:
         """The command that prints what the part in use shows."""
@@ -297,17 +313,26 @@ class DetailScreen(JumpingScreen):
         else:
             self._shown_sample = self.sample
             self.instances.show_other(table, ids, step)
-            self._go_to_instance(ids)
         detail.scene.show_in(self.image)
+        self._go_to_wanted()
         self._show_facts()
         self._arrange()
         self.event_table.look({at for one in detail.decisions for at in one.positions})
 
-    def _go_to_instance(self, ids: npt.NDArray[Any]) -> None:
-        found = np.flatnonzero(ids == self._wanted_instance)
-        if len(found):
-            self.instances.go_to(int(found[0]))
-        self._wanted_instance = None  # of the next sample none is meant
+    def _go_to_wanted(self) -> None:
+        """To the instance that was opened, in the table and in the picture."""
+        wanted, self._wanted_instance = self._wanted_instance, None
+        if wanted is None:
+            return
+        self._show_instance(wanted)
+        self.image.choose(wanted)
+        self._say_which()
+
+    def _show_instance(self, annotation_id: int) -> None:
+        table = self.instances
+        rows = np.flatnonzero(table.table.column(ANNOTATION_ID).values == annotation_id)
+        if len(rows):
+            table.go_to(int(rows[0]))
 
     def _show_facts(self) -> None:
         self._say_which()
@@ -315,6 +340,9 @@ class DetailScreen(JumpingScreen):
             return
         detail = self._detail
         said = standing(self._news, self.sample, detail)
+        if detail is not None and self.annotation_id is not None:
+            inner = standing_of_instance(detail.instances, self.annotation_id)
+            said = " · ".join(filter(None, (said, inner)))
         line = self.query_one("#sample-standing", Static)
         line.display = bool(said)
         line.update(f" {said}")
@@ -391,6 +419,7 @@ class DetailScreen(JumpingScreen):
     def _point_out(self) -> None:
         if self.annotation_id != self.image.chosen:
             self.image.choose(self.annotation_id)
+        self._say_which()
 
     @on(VirtualTable.Chosen, "#instances")
     def _instance_opened(self, event: VirtualTable.Chosen) -> None:
@@ -402,11 +431,8 @@ class DetailScreen(JumpingScreen):
     @on(OverlayImage.InstanceChosen)
     def _instance_stepped_to(self, event: OverlayImage.InstanceChosen) -> None:
         event.stop()
-        table = self.instances
-        rows = np.flatnonzero(table.table.column(ANNOTATION_ID).values == event.annotation_id)
-        place = table.order.place_of(int(rows[0])) if len(rows) else None
-        if place is not None:
-            table.action_move(place - table.cursor)
+        self._show_instance(event.annotation_id)
+        self._say_which()
 
     # Events
 
