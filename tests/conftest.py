@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -13,6 +14,17 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # A shared machine is sometimes slow, which is no failure of the property.
 settings.register_profile("wl", deadline=None, max_examples=50)
 settings.load_profile("wl")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_to_collect() -> None:
+    """What modules leave is never looked at again: a collection would traverse all of torch.
+
+    And what a test leaves is worth a look less often than every 700 objects.
+    """
+    gc.set_threshold(20_000, 20, 20)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

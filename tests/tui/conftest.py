@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.nuclei_run import NucleiRun
+from tests.tui.screens import until_idle
 from tui.app import WlApp
 
 
@@ -19,6 +20,13 @@ def own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
     for name in ("NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a key, Pilot waits for what is to be done, not for a time."""
+    monkeypatch.setattr("textual.app.wait_for_idle", until_idle)
+    monkeypatch.setattr("textual.pilot.wait_for_idle", until_idle)
 
 
 @pytest.fixture

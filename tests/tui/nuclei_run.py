@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,6 @@ class NucleiRun:
         self._log = EventLog(directory.log, create=True)
         self._arrays = ArrayStore(directory.arrays, create=True)
         self._number = 0
-        self._labels = np.asarray(Image.open(DATA / "mask2d.tif")).astype(np.int32)
         self._random = np.random.default_rng(0)
         self._counts = [len(self.masks(one)) for one in self.train_ids]
         self.frame(("run_started", "nuclei", 1, "here", {}, False), phase="outside")
@@ -94,9 +94,7 @@ class NucleiRun:
 
     def masks(self, sample_id: str) -> list[npt.NDArray[np.int64]]:
         """One mask per instance, as the data set gives them."""
-        left, top = _box(sample_id)
-        tile = self._labels[top : top + TILE, left : left + TILE]
-        return [(tile == label).astype(np.int64) for label in np.unique(tile) if label]
+        return list(_masks(sample_id))
 
     def _arrays_event(
         self,
@@ -125,7 +123,7 @@ class NucleiRun:
             self.step += 1
 
     def _predicted(self) -> tuple[Any, ...]:
-        predictions = [np.roll(sum(self.masks(one)), 4, 1) for one in self.train_ids]
+        predictions = [_prediction(one) for one in self.train_ids]
         return self._arrays_event("prediction", "train_loader", self.train_ids, predictions, None)
 
     def _measured(self) -> list[tuple[Any, ...]]:
@@ -166,6 +164,26 @@ class NucleiRun:
         self.die()
         self._log.close()
         self._arrays.close()
+
+
+# The same of every run: tests write dozens.
+
+
+@functools.cache
+def _labels() -> npt.NDArray[np.int32]:
+    return np.asarray(Image.open(DATA / "mask2d.tif")).astype(np.int32)
+
+
+@functools.cache
+def _masks(sample_id: str) -> tuple[npt.NDArray[np.int64], ...]:
+    left, top = _box(sample_id)
+    tile = _labels()[top : top + TILE, left : left + TILE]
+    return tuple((tile == label).astype(np.int64) for label in np.unique(tile) if label)
+
+
+@functools.cache
+def _prediction(sample_id: str) -> npt.NDArray[np.int64]:
+    return np.roll(np.sum(_masks(sample_id), 0), 4, 1)
 
 
 def _field(builder: FrameBuilder, value: Any) -> Any:

@@ -342,8 +342,10 @@ async def test_a_run_directory_that_is_deleted_is_said_and_survived(
 async def test_a_run_that_cannot_be_opened_is_told_with_its_traceback(tmp_path: Path) -> None:
     app = WlApp(tmp_path / "nothing")
     async with app.run_test(size=SMALL) as pilot:
-        await wait_for_text(pilot, "stopped following: RunNotFoundError", "Traceback")
-        await pilot.press("escape", "q")
+        await wait_for_text(pilot, "RunNotFoundError: there is no run at", "Traceback")
+        await pilot.press("escape")
+        await wait_for_text(pilot, "stopped following: RunNotFoundError")
+        await pilot.press("q")
 
 
 async def test_without_colour_overlays_are_letters(
