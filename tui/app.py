@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from wl_core.run import Run
 
 Answer = TypeVar("Answer")
+_ACTIVE = "app.pane"  # in the memory of a run: the pane that the keys went to
 
 
 @runtime_checkable
@@ -104,6 +105,7 @@ class WlApp(App[None]):
         self.wanted_step: int | None = None  # what `show_step` was asked for last
         self.death: FollowerDied | None = None
         self._panes = panes
+        self._main: MainScreen | None = None
         self._plugin_failures: list[PluginFailure] = []
         self.not_kept = ""  # why the layout could not be remembered
         self.pane_failures: dict[str, str] = {}  # tracebacks of panes that raised, by title
@@ -148,7 +150,12 @@ class WlApp(App[None]):
 
     async def _show_run(self) -> None:
         assert self._panes is not None
-        await self.push_screen(MainScreen(self.path.name, self._panes))
+        self._main = MainScreen(self.path.name, self._panes)
+        await self.push_screen(self._main)
+        last = self.memory.get(_ACTIVE)
+        for pane in self._main.panes:
+            if pane.title == last and pane is not self._main.active:
+                self._main.show_pane(pane)
         # Not before the screen is there: it must say so when the follower dies at once.
         self.follower.start()
 
@@ -178,6 +185,9 @@ class WlApp(App[None]):
         await self._show_run()
 
     def _keep_memory(self) -> None:
+        if self._main is not None:
+            active = self._main.active
+            self.memory.set(_ACTIVE, None if active is self._main.panes[0] else active.title)
         try:
             self.memory.keep()
         except WlError as error:

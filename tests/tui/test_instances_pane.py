@@ -146,10 +146,17 @@ async def test_columns_are_chosen_from_a_list_and_remembered_of_the_run(
         nuclei.train(30)
         drawn = screen_line(app, "tile_03")
         await wait_until(pilot, lambda: screen_line(app, "tile_03") != drawn, "newer values")
+        await pilot.press("g", "s", "S")
+        sort = pane.table.sort_keys
+        assert sort
+        await pilot.press("6")
     again = WlApp(nuclei.path)
     async with again.run_test(size=(100, 30)) as pilot:
-        await wait_for_text(pilot, "tile_00")
+        await wait_for_text(pilot, "▸6 Slices")
+        await pilot.press("1")
+        await wait_for_text(pilot, "tile_00", "sorted by")
         table = again.screen.query_one(SamplesPane).table
+        assert table.sort_keys == sort
         assert [one.name for one in table.shown] == before
         await pilot.press("c", "R", "escape")
         await wait_until(pilot, lambda: "density" in [one.name for one in table.shown])

@@ -27,9 +27,11 @@ from tui.words import age, fitting
 from wl_core.decide import Chosen
 from wl_core.errors import FilterError
 from wl_core.filters import Filter
+from wl_core.row_order import parse_sort
 
 if TYPE_CHECKING:
     from tui.app import WlApp
+    from tui.memory import Memory
 
 LOOK = 0.5  # seconds between looks at what is in sight
 REST = 0.06  # seconds that the cursor must rest on a row before the other panes load it
@@ -92,6 +94,7 @@ class TablePane(Pane):
         self._filter_is_new = False  # and in force as soon as the rows are ordered by it
         self._uncomputed: frozenset[str] = frozenset()
         self._awaited: frozenset[str] = frozenset()  # what filter and sort wait for
+        self._has_recalled = False  # by what the rows were sorted
         self._trajectories = Trajectories()
         self._position = 0
         self._moment: int | None = None
@@ -166,6 +169,7 @@ class TablePane(Pane):
         self._stand_on_signal()
         self._uncomputed = uncomputed
         self.filter_bar.set_table(self.table.table, uncomputed)
+        self._recall_sort()
         if self._awaited and not self._awaited & uncomputed:
             self._awaited = frozenset()
             self.table.reorder()
@@ -273,18 +277,21 @@ class TablePane(Pane):
     # Columns
 
     @property
+    def _memory(self) -> Memory:
+        return cast("WlApp", self.app).memory
+
+    @property
     def _memory_key(self) -> str:
         return f"{self.table.id}.columns"
 
     def _recall_layout(self) -> None:
-        kept = cast("WlApp", self.app).memory.get(self._memory_key)
-        self.table.set_layout(layout_of_json(kept))
+        self.table.set_layout(layout_of_json(self._memory.get(self._memory_key)))
 
     @on(VirtualTable.LaidOut)
     def _laid_out(self, event: VirtualTable.LaidOut) -> None:
         event.stop()
         layout = self.table.column_layout.to_json()
-        cast("WlApp", self.app).memory.set(self._memory_key, layout)
+        self._memory.set(self._memory_key, layout)
         self._look()
 
     @on(VirtualTable.ColumnsWanted)
@@ -349,7 +356,27 @@ class TablePane(Pane):
             self.filter_bar.accept()
         self._filter_is_new = False
         self._awaited |= self._want(key.column for key in self.table.sort_keys)
+        self._remember_sort()
         self.say()
+
+    def _recall_sort(self) -> None:
+        """As rows were sorted at the last visit; a filter, which would hide some, is not recalled.
+
+        Once there are columns, of which some may be gone.
+        """
+        names = self.table.table.names
+        if self._has_recalled or not names:
+            return
+        self._has_recalled = True
+        kept = str(self._memory.get(f"{self.kind}.sort", ""))
+        keys = [key for key in parse_sort(kept, names) if key.column in names]
+        if keys:
+            self.table.sort_by(*keys)
+
+    def _remember_sort(self) -> None:
+        if self._has_recalled:
+            kept = ",".join(map(str, self.table.sort_keys))
+            self._memory.set(f"{self.kind}.sort", kept or None)
 
     # The command line
 
