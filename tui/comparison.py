@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tui.sample_facts import text_column
 from wl_core.cli_output import shown
 from wl_core.diff_views import chosen_signal, samples_that_differ, settings_that_differ
 from wl_core.run import Run, open_run
@@ -105,7 +106,7 @@ def _settings(one: Run, other: Run) -> Table:
     columns = zip(*((name, shown(a), shown(b)) for name, a, b in rows), strict=True)
     cells = list(columns) or [(), (), ()]
     return Table(
-        tuple(_texts(n, c) for n, c in zip(("hyperparameter", "A", "B"), cells, strict=True))
+        tuple(text_column(n, c) for n, c in zip(("hyperparameter", "A", "B"), cells, strict=True))
     )
 
 
@@ -120,13 +121,8 @@ def _samples(worst: Sequence[tuple[str, Any, float, float, float]]) -> Table:
     there = np.ones(len(worst), np.bool_)
     return Table(
         (
-            _texts("origin", [row[0] for row in worst]),
-            _texts("sample_id", [str(row[1]) for row in worst]),
+            text_column("origin", [row[0] for row in worst]),
+            text_column("sample_id", [str(row[1]) for row in worst]),
             *(TableColumn(name, "number", v, there) for name, v in columns.items()),
         )
     )
-
-
-def _texts(name: str, cells: Sequence[str]) -> TableColumn:
-    codes = np.arange(len(cells), dtype=np.int32)
-    return TableColumn(name, "text", codes, np.ones(len(cells), np.bool_), tuple(cells))

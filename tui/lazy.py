@@ -34,9 +34,8 @@ class LazyColumns:
         self._wanted: frozenset[str] = frozenset()
         self._computed: dict[str, TableColumn] = {}
         self._rest_until: dict[str, float] = {}
-        self._due = (
-            math.inf
-        )  # when a wanted column is to be computed, if it is not as new as can be
+        # When a wanted column is to be computed, if it is not as new as can be.
+        self._due = math.inf
 
     @property
     def any_wanted(self) -> bool:

@@ -94,13 +94,6 @@ def sample_rows(run: Run) -> SampleRows:
     return SampleRows(index.order(), index)
 
 
-def find_row(run: Run, sample: SampleKey) -> int | None:
-    """The row of a sample in ``run.samples()``, None when it has none."""
-    index = run.view("samples").index
-    number = index.find(*sample)
-    return None if number < 0 else int(np.flatnonzero(index.order() == number)[0])
-
-
 _ROLES = ("loss", "metric")
 
 

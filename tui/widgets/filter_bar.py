@@ -47,7 +47,7 @@ class FilterBar(LineBar):
         self._uncomputed: frozenset[str] = frozenset()
         self._saved: Mapping[str, str] = {}
         self._problem: Problem | None = None
-        self._in_force = ""
+        self._in_force = ""  # what the rows are filtered by
         self._too_many = 0  # rows from which counting takes too long
 
     # For the pane
@@ -55,11 +55,6 @@ class FilterBar(LineBar):
     def set_table(self, table: Table, uncomputed: frozenset[str] = frozenset()) -> None:
         """What is filtered now; cells of the ``uncomputed`` columns are not there yet."""
         self._table, self._uncomputed = table, uncomputed
-
-    @property
-    def in_force(self) -> str:
-        """The filter that the rows are filtered by, empty when there is none."""
-        return self._in_force
 
     def open(self) -> None:
         super().open()

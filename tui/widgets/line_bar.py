@@ -7,7 +7,7 @@ list and then the line. What can be completed and what the line means is its sub
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events, on
@@ -19,7 +19,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input, Label, Static
 
-from tui.completion import Choice, Completion, of_line
+from tui.completion import Choice, Completion
 
 REST = 0.4  # seconds without a key, after which what is written is looked at
 LINES = 6  # of the list
@@ -321,32 +321,3 @@ class LineBar(Vertical):
     @on(events.DescendantBlur)
     def _blurred(self) -> None:
         self.close_list()
-
-
-class SearchBar(LineBar):
-    """``/`` in a pane that has no columns: any text, with completion of names.
-
-    The pane hears `LineBar.Edited` while it is written, `LineBar.Submitted` at Enter and
-    `LineBar.Left` when the focus comes back; an empty text looks for nothing.
-
-    Args:
-        hint: what can be looked for.
-    """
-
-    def __init__(self, hint: str = "") -> None:
-        super().__init__(" / ", hint)
-        self.names: Sequence[Choice] = ()
-
-    def offer_names(self, names: Iterable[str]) -> None:
-        """What is completed from now on."""
-        self.names = [Choice(name) for name in names]
-
-    def complete(self, line: str, cursor: int) -> Completion:
-        return of_line(line, self.names, cursor)
-
-    def escaped(self) -> None:
-        """Escape looks for nothing any more."""
-        self.write("")
-        self.remove_class("-open")
-        self.post_message(self.Submitted(""))
-        self.leave()
