@@ -97,59 +97,59 @@ async def test_what_the_training_does_arrives_without_a_key(app: WlApp, nuclei: 
     ],
 )
 async def test_states_are_told_apart_in_words_and_shape(
-    app: WlApp, nuclei: NucleiRun, end, said: str
+    samples_app: WlApp, nuclei: NucleiRun, end, said: str
 ) -> None:  # type: ignore[no-untyped-def]
     end(nuclei)
-    async with app.run_test(size=(140, 24)) as pilot:
+    async with samples_app.run_test(size=(140, 24)) as pilot:
         await wait_for_text(pilot, said)
 
 
 async def test_a_terminal_that_lost_the_focus_looks_seldom_until_it_has_it_again(
-    app: WlApp,
+    samples_app: WlApp,
 ) -> None:
-    async with app.run_test(size=SMALL) as pilot:
-        app.post_message(events.AppBlur())
-        await wait_until(pilot, lambda: not app.follower.is_attentive)
-        app.post_message(events.AppFocus())
-        await wait_until(pilot, lambda: app.follower.is_attentive)
+    async with samples_app.run_test(size=SMALL) as pilot:
+        samples_app.post_message(events.AppBlur())
+        await wait_until(pilot, lambda: not samples_app.follower.is_attentive)
+        samples_app.post_message(events.AppFocus())
+        await wait_until(pilot, lambda: samples_app.follower.is_attentive)
 
 
 async def test_sorting_keeps_its_order_and_says_how_old_it_is(
-    app: WlApp, nuclei: NucleiRun
+    samples_app: WlApp, nuclei: NucleiRun
 ) -> None:
-    async with app.run_test(size=SMALL) as pilot:
+    async with samples_app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_00")
         await pilot.press("s")
-        await wait_until(pilot, lambda: "tile_11" in screen_text(app).splitlines()[4])
+        await wait_until(pilot, lambda: "tile_11" in screen_text(samples_app).splitlines()[4])
         nuclei.train(5)
         await wait_for_text(pilot, "order 5 steps old: r re-sorts")
         await pilot.press("r")
-        await wait_until(pilot, lambda: "steps old" not in screen_text(app))
+        await wait_until(pilot, lambda: "steps old" not in screen_text(samples_app))
 
 
-async def test_a_filter_is_the_cli_s_and_a_wrong_one_gets_a_caret(app: WlApp) -> None:
-    async with app.run_test(size=SMALL) as pilot:
+async def test_a_filter_is_the_cli_s_and_a_wrong_one_gets_a_caret(samples_app: WlApp) -> None:
+    async with samples_app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_00")
         await pilot.press("slash", *"train_bce/sampl > 0.5", "enter")
         await wait_for_text(pilot, "there is no column 'train_bce/sampl'", "Did you mean")
-        lines = screen_text(app).splitlines()
+        lines = screen_text(samples_app).splitlines()
         typed = next(n for n, line in enumerate(lines) if "sampl > 0.5" in line)
         assert lines[typed + 1].index("^") == lines[typed].index("train_bce/sampl")
         await pilot.press("backspace" * 1, *["backspace"] * 5, *"e > 0.5", "enter")
         await wait_for_text(pilot, "6 of 16")
-        assert "tile_11" in screen_text(app)
-        assert "tile_00" not in screen_text(app)
-        assert app.screen.query_one(SamplesPane).table.has_focus
+        assert "tile_11" in screen_text(samples_app)
+        assert "tile_00" not in screen_text(samples_app)
+        assert samples_app.screen.query_one(SamplesPane).table.has_focus
         await pilot.press("slash", "ctrl+u", "escape")
         await wait_for_text(pilot, "tile_00")
 
 
-async def test_a_filter_that_is_no_expression_points_at_the_place(app: WlApp) -> None:
-    async with app.run_test(size=SMALL) as pilot:
+async def test_a_filter_that_is_no_expression_points_at_the_place(samples_app: WlApp) -> None:
+    async with samples_app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_00")
         await pilot.press("slash", *"density == ", "enter")
         await wait_for_text(pilot, "^")
-        assert app.screen.query_one(SamplesPane).table.row_count == 16
+        assert samples_app.screen.query_one(SamplesPane).table.row_count == 16
 
 
 async def test_the_image_shows_what_was_stored_of_the_chosen_sample(app: WlApp) -> None:
@@ -201,14 +201,16 @@ async def test_curves_are_chosen_from_a_list(app: WlApp) -> None:
         await wait_for_text(pilot, "1 of 3")
 
 
-async def test_discarding_goes_through_the_log_and_back(app: WlApp, nuclei: NucleiRun) -> None:
-    async with app.run_test(size=SMALL) as pilot:
+async def test_discarding_goes_through_the_log_and_back(
+    samples_app: WlApp, nuclei: NucleiRun
+) -> None:
+    async with samples_app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_00")
         await pilot.press("down", "d")
-        await wait_until(pilot, lambda: "✗" in screen_line(app, "tile_01"))
+        await wait_until(pilot, lambda: "✗" in screen_line(samples_app, "tile_01"))
         assert cell(nuclei.path, "tile_01", "discarded") is True
         await pilot.press("d")
-        await wait_until(pilot, lambda: "✗" not in screen_line(app, "tile_01"))
+        await wait_until(pilot, lambda: "✗" not in screen_line(samples_app, "tile_01"))
         assert cell(nuclei.path, "tile_01", "discarded") is False
 
 
@@ -224,8 +226,8 @@ async def test_one_instance_can_be_discarded(app: WlApp, nuclei: NucleiRun) -> N
             assert discarded.values.tolist() == [False, True, *[False] * 10]
 
 
-async def test_a_tag_is_put_on_and_taken_off(app: WlApp, nuclei: NucleiRun) -> None:
-    async with app.run_test(size=SMALL) as pilot:
+async def test_a_tag_is_put_on_and_taken_off(samples_app: WlApp, nuclei: NucleiRun) -> None:
+    async with samples_app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_00")
         await pilot.press("t", *"blurry", "enter")
         await wait_until(pilot, lambda: cell(nuclei.path, "tile_00", "tags") == "blurry")
@@ -233,12 +235,14 @@ async def test_a_tag_is_put_on_and_taken_off(app: WlApp, nuclei: NucleiRun) -> N
         await wait_until(pilot, lambda: not cell(nuclei.path, "tile_00", "tags"))
 
 
-async def test_p_asks_for_a_pause_and_then_for_going_on(app: WlApp, nuclei: NucleiRun) -> None:
+async def test_p_asks_for_a_pause_and_then_for_going_on(
+    samples_app: WlApp, nuclei: NucleiRun
+) -> None:
     def kinds() -> list[str]:
         with open_run(nuclei.path) as run:
             return [event[0] for frame in run.log.frames() for event in frame.events]
 
-    async with app.run_test(size=SMALL) as pilot:
+    async with samples_app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "● training", "tile_00")
         await pilot.press("p")
         await wait_until(pilot, lambda: "pause_requested" in kinds())
@@ -248,9 +252,9 @@ async def test_p_asks_for_a_pause_and_then_for_going_on(app: WlApp, nuclei: Nucl
         await wait_until(pilot, lambda: "resume_requested" in kinds())
 
 
-async def test_a_finished_run_is_not_asked_to_pause(app: WlApp, nuclei: NucleiRun) -> None:
+async def test_a_finished_run_is_not_asked_to_pause(samples_app: WlApp, nuclei: NucleiRun) -> None:
     nuclei.finish()
-    async with app.run_test(size=SMALL, notifications=True) as pilot:
+    async with samples_app.run_test(size=SMALL, notifications=True) as pilot:
         await wait_for_text(pilot, "✓ finished")
         await pilot.press("p")
         await wait_for_text(pilot, "the run is finished: nothing to")
@@ -295,17 +299,17 @@ async def test_help_lists_the_keys_that_work_here(app: WlApp) -> None:
 
 
 async def test_new_samples_do_not_move_the_row_under_the_cursor(
-    app: WlApp, nuclei: NucleiRun
+    samples_app: WlApp, nuclei: NucleiRun
 ) -> None:
-    async with app.run_test(size=SMALL) as pilot:
+    async with samples_app.run_test(size=SMALL) as pilot:
         await wait_for_text(pilot, "tile_15")
         await pilot.press("G")
         nuclei.frame(("exposed", "train_loader", ["tile_02b", "aaa_00"]))
         await wait_for_text(pilot, "aaa_00")
-        pane = app.screen.query_one(SamplesPane)
+        pane = samples_app.screen.query_one(SamplesPane)
         assert pane.sample_at_cursor is not None
         assert pane.sample_at_cursor.sample_id == "tile_15"
-        assert "▸" in screen_line(app, "tile_15")
+        assert "▸" in screen_line(samples_app, "tile_15")
 
 
 async def test_ids_that_look_alike_stay_two_samples(tmp_path: Path) -> None:

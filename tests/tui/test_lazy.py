@@ -25,35 +25,37 @@ def computed(app: WlApp) -> list[Any]:
 
 
 async def test_a_filter_by_shape_waits_until_shapes_are_there(
-    app: WlApp, nuclei: NucleiRun
+    samples_app: WlApp, nuclei: NucleiRun
 ) -> None:
     nuclei.train(9)
-    async with app.run_test(size=(50, 24)) as pilot:
+    async with samples_app.run_test(size=(50, 24)) as pilot:
         await wait_for_text(pilot, "tile_00")
-        assert not app.follower.lazy.any_wanted
-        assert set(computed(app)) == {None}
+        assert not samples_app.follower.lazy.any_wanted
+        assert set(computed(samples_app)) == {None}
         await pilot.press("slash", *"shape is not empty", "enter")
         await wait_for_text(pilot, "12 of 16")
-        assert app.follower.lazy.any_wanted
-        assert sum(shape is not None for shape in computed(app)) == 12
-        assert "computing" not in screen_text(app)
+        assert samples_app.follower.lazy.any_wanted
+        assert sum(shape is not None for shape in computed(samples_app)) == 12
+        assert "computing" not in screen_text(samples_app)
 
 
 async def test_a_column_that_comes_into_sight_is_computed_and_follows_the_run(
-    app: WlApp, nuclei: NucleiRun, monkeypatch: pytest.MonkeyPatch
+    samples_app: WlApp, nuclei: NucleiRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lazy, "_REST", 0.05)
     monkeypatch.setattr(lazy, "_SHARE", 0)
-    async with app.run_test(size=(50, 24)) as pilot:
+    async with samples_app.run_test(size=(50, 24)) as pilot:
         await wait_for_text(pilot, "tile_00")
-        table = app.screen.query_one(SamplesPane).table
+        table = samples_app.screen.query_one(SamplesPane).table
         place = table.table.names.index("shape") - table.cursor_column
         assert "shape" not in table.columns_in_sight
         await pilot.press(*["right"] * place)
-        await wait_until(pilot, lambda: app.follower.lazy.any_wanted)
-        assert set(computed(app)) == {None}  # 3 values have no shape
+        await wait_until(pilot, lambda: samples_app.follower.lazy.any_wanted)
+        assert set(computed(samples_app)) == {None}  # 3 values have no shape
         nuclei.train(6)
-        await wait_until(pilot, lambda: sum(shape is not None for shape in computed(app)) == 12)
+        await wait_until(
+            pilot, lambda: sum(shape is not None for shape in computed(samples_app)) == 12
+        )
 
 
 def test_a_costly_column_is_computed_for_a_fiftieth_of_the_time(
