@@ -76,7 +76,7 @@ class DecidingScreen(RunScreen):
         try:
             told = await self.wl_app.tell(job)
         except (WlError, OSError) as error:
-            self.notify(str(error), severity="error", markup=False)
+            self._say(str(error), "error")
             return
         said = told if isinstance(told, str) else self._said(told, began)
         if way_back and isinstance(told, Told) and told.position >= 0:
@@ -150,7 +150,7 @@ class DecidingScreen(RunScreen):
         try:
             screen.set_categories(await self.wl_app.ask(commands.categories))
         except (WlError, OSError) as error:
-            self.notify(str(error), severity="error", markup=False)
+            self._say(str(error), "error")
 
     def action_undo(self) -> None:
         self.decide(commands.undo, "ctrl+r lets it count again")

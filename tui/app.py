@@ -104,6 +104,7 @@ class WlApp(App[None]):
         self.news: News | None = None
         self.wanted_step: int | None = None  # what `show_step` was asked for last
         self.death: FollowerDied | None = None
+        self.trouble = ""  # that stays, in a few words
         self._panes = panes
         self._main: MainScreen | None = None
         self._plugin_failures: list[PluginFailure] = []
@@ -177,7 +178,7 @@ class WlApp(App[None]):
         await asyncio.to_thread(self.follower.close)
         while len(self.screen_stack) > 1:
             await self.pop_screen()
-        self.path, self.news, self.death = path, None, None
+        self.path, self.news, self.death, self.trouble = path, None, None, ""
         self.wanted_step = None
         self.pane_failures.clear()
         self.memory = Memory(memory_file(path))
@@ -279,15 +280,18 @@ class WlApp(App[None]):
 
     @on(RunGone)
     def _run_gone(self) -> None:
-        for screen in self.run_screens:
-            screen.trouble("run directory deleted; this is what was read")
+        self._say_trouble("run directory deleted; this is what was read")
 
     @on(FollowerDied)
     def _follower_died(self, event: FollowerDied) -> None:
         self.death = event
-        for screen in self.run_screens:
-            screen.trouble(f"stopped following: {type(event.error).__name__} (e shows it)")
+        self._say_trouble(f"stopped following: {type(event.error).__name__} (e shows it)")
         self.push_screen(TroubleScreen(self.trouble_reports()))
+
+    def _say_trouble(self, text: str) -> None:
+        self.trouble = text
+        for screen in self.run_screens:
+            screen.trouble(text)
 
     def trouble_reports(self) -> list[tuple[str, str]]:
         """Everything that is wrong now, as ``(heading, traceback)``."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
+import termios
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -22,19 +24,30 @@ def end_on_signals(leave: Callable[[int], None], keep: Callable[[], None]) -> No
         leave: ends the application, which restores the terminal; takes the exit status.
         keep: keeps what shall not be lost when there is no terminal any more.
     """
+    loop = asyncio.get_running_loop()
 
-    def ended() -> None:
-        status = 128 + signal.SIGTERM
+    def ended(number: int) -> None:
+        status = 128 + number
         last_resort = threading.Timer(PATIENCE, os._exit, (status,))
         last_resort.daemon = True
         last_resort.start()
         leave(status)
 
     def hung_up(_number: int, _frame: FrameType | None) -> None:
-        # Nothing can be restored, and the event loop may wait for ever for a terminal that is
-        # gone to take what was drawn: so this is no handler of the loop's.
+        # The event loop may wait for ever for a terminal that is gone to take what was drawn: so
+        # this is no handler of the loop's. Whoever only sent the signal has a terminal still.
         keep()
-        os._exit(128 + signal.SIGHUP)
+        if _terminal_is_gone():
+            os._exit(128 + signal.SIGHUP)
+        loop.call_soon_threadsafe(ended, signal.SIGHUP)
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended)
+    loop.add_signal_handler(signal.SIGTERM, ended, signal.SIGTERM)
     signal.signal(signal.SIGHUP, hung_up)
+
+
+def _terminal_is_gone() -> bool:
+    try:
+        termios.tcgetattr(sys.__stdin__ or 0)
+    except (termios.error, OSError, ValueError):
+        return True
+    return False

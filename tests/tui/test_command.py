@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_and_restores_the_terminal(tmux: Tmux, nuclei: NucleiRun) 
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux here")
-@pytest.mark.parametrize("ending", ["terminal", "term"])
+@pytest.mark.parametrize("ending", ["terminal", "SIGTERM", "SIGHUP"])
 def test_it_ends_with_its_terminal_and_when_it_is_asked_to(
     tmux: Tmux, nuclei: NucleiRun, ending: str
 ) -> None:
@@ -130,8 +130,9 @@ def test_it_ends_with_its_terminal_and_when_it_is_asked_to(
     if ending == "terminal":
         tmux("kill-session")
     else:
-        os.kill(process, signal.SIGTERM)
+        os.kill(process, signal.Signals[ending])
         tmux.wait(lambda s: s.rstrip().endswith("ready>"), "the shell again")
+        assert tmux("display", "-p", "#{alternate_on} #{mouse_any_flag}").strip() == "0 0"
     deadline = time.monotonic() + DEADLINE
     while Path(f"/proc/{process}").exists():
         assert time.monotonic() < deadline, "it goes on without a terminal"

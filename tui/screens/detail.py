@@ -115,6 +115,7 @@ class DetailScreen(JumpingScreen):
     def on_mount(self) -> None:
         if self._news is not None:
             self.query_one(StatusLine).show_news(self._news)
+        self.trouble(self.wl_app.trouble)
         self.image.focus()
         self._show_sample()
 

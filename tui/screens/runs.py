@@ -31,11 +31,11 @@ class RunsScreen(Screen[None]):
     """A table of the runs under a folder, as `wl runs` lists them; Escape goes back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,backspace", "back", "Back", key_display="esc", id="runs.back"),
         # It has priority because these marks are not the table's own: there are at most two.
         Binding("m", "mark", "Mark for comparison", priority=True, id="runs.mark"),
         Binding("c", "compare", "Compare the two marked", priority=True, id="runs.compare"),
         Binding("slash", "filter", "Filter", key_display="/", id="runs.filter"),
+        Binding("escape,backspace", "back", "Back", key_display="esc", id="runs.back"),
     ]
 
     def __init__(self, root: Path) -> None:
@@ -99,7 +99,7 @@ class RunsScreen(Screen[None]):
         ids = np.array([self._ids[one.facts.path] for one in self._shown], np.intp)
         self._table.set_table(runs_table(self._shown, self._pair), ids)
         count = f"{len(self._shown)} of {len(self._runs)}"
-        said = f" Runs  {count} under {self._list.root} · m marks two, c compares · wl runs"
+        said = f" Runs  {count} · m marks two, c compares · under {self._list.root}"
         self.query_one(".pane--title", Static).update(said)
         self._show_detail()
 
