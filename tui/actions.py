@@ -51,8 +51,9 @@ class DecidingScreen(RunScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        # What the training has not answered yet, by position: what it was, and when it was asked.
-        self._asked: dict[int, tuple[str, float]] = {}
+        # What the training has not answered yet, by position: what it was, when it was asked, and
+        # which key takes it back.
+        self._asked: dict[int, tuple[str, float, str]] = {}
 
     def chosen_rows(self) -> Sequence[RowKey]:
         """What a decision is about now."""
@@ -78,26 +79,26 @@ class DecidingScreen(RunScreen):
         except (WlError, OSError) as error:
             self._say(str(error), "error")
             return
-        said = told if isinstance(told, str) else self._said(told, began)
-        if way_back and isinstance(told, Told) and told.position >= 0:
-            said += f"\n{way_back}"
-        self._say(said)
+        self._say(told if isinstance(told, str) else self._said(told, began, way_back))
 
     def _say(self, said: str, severity: SeverityLevel = "information") -> None:
         """The newest outcome alone: those before it would hide the rows that they are about."""
         self.app.clear_notifications()
         self.notify(said, severity=severity, markup=False)
 
-    def _said(self, told: Told, began: float) -> str:
+    def _said(self, told: Told, began: float, way_back: str) -> str:
         """The outcome in words, and what is to be expected of it."""
         moment = None if self.wl_app.news is None else self.wl_app.news.moment
         now = "" if moment is None else f" (as of now, not of step {moment}: L shows it)"
-        if told.is_heard is None or told.position < 0:
+        if told.position < 0:
             return told.said + now
+        lines = [told.said + now]
         if told.is_heard:
-            self._asked[told.position] = told.said, began
-            return f"{told.said}{now}\nthe training obeys at its next step"
-        return f"{told.said}{now}\nno training is running: it holds for the next one"
+            self._asked[told.position] = told.said, began, way_back
+            lines.append("the training obeys at its next step")
+        elif told.is_heard is not None:
+            lines.append("no training is running: it holds for the next one")
+        return "\n".join(filter(None, [*lines, way_back]))
 
     def run_changed(self, news: News) -> None:
         for event in news.events:
@@ -105,7 +106,7 @@ class DecidingScreen(RunScreen):
                 self._answered(event)
 
     def _answered(self, event: Event) -> None:
-        said, began = self._asked.pop(event.data["request"], ("", 0.0))
+        said, began, way_back = self._asked.pop(event.data["request"], ("", 0.0, ""))
         refused = event.data["refused"]
         if not said:
             return
@@ -113,7 +114,7 @@ class DecidingScreen(RunScreen):
             self._say(f"{said}: refused, {refused}", "warning")
         else:
             after = f"at step {event.step}, after {duration(event.time - began)}"
-            self._say(f"{said}: obeyed {after}")
+            self._say("\n".join(filter(None, (f"{said}: obeyed {after}", way_back))))
 
     # Keys
 

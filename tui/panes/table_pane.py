@@ -89,7 +89,7 @@ class TablePane(Pane):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self._rest: Timer | None = None
-        self._has_stood = False  # on the column that the cursor is put on to begin with
+        self._stood_on: str | None = None  # the column that the cursor was put on to begin with
         self._filter: Filter | None = None
         self._filter_is_new = False  # and in force as soon as the rows are ordered by it
         self._uncomputed: frozenset[str] = frozenset()
@@ -158,11 +158,13 @@ class TablePane(Pane):
         """To what people come for, so that ``s`` at once shows the worst first."""
         table = self.table
         names = [one.name for one in table.shown]
-        at = next((place for place, name in enumerate(names) if name in table.signals), None)
-        if at is not None and not self._has_stood:
-            self._has_stood = True
-            if table.cursor_column == 0:  # nobody has moved it yet
-                table.action_move_column(at)
+        first = next((name for name in names if name in table.signals), None)
+        stands_on = table.shown_under_cursor
+        is_moved = stands_on is None or stands_on.name not in (self._stood_on or names[0], first)
+        if first is None or is_moved or table.sort_keys:
+            return  # nothing to stand on, or somebody chose
+        self._stood_on = first  # losses may come later, and then before it
+        table.action_move_column(names.index(first) - table.cursor_column)
 
     def _shown_now(self, uncomputed: frozenset[str]) -> None:
         """The table shows newer rows; ``uncomputed`` columns are still empty."""
