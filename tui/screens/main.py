@@ -60,6 +60,7 @@ class MainScreen(PaneActionsScreen):
         self._run_name = run_name
         self._news: News | None = None
         self._zoomed = False
+        self._deciding = False  # whether there are rows to decide upon, as the keys have it
 
     def compose(self) -> ComposeResult:
         yield StatusLine(self._run_name, read_only=self.wl_app.read_only)
@@ -109,6 +110,7 @@ class MainScreen(PaneActionsScreen):
             other.set_active(other is pane)
         self._arrange()
         pane.focus_body()
+        self._deciding = bool(self.chosen_rows())
         self.refresh_bindings()
 
     def on_descendant_focus(self) -> None:
@@ -165,16 +167,22 @@ class MainScreen(PaneActionsScreen):
 
     @on(Pane.SampleChosen)
     def _sample_chosen(self, event: Pane.SampleChosen) -> None:
-        was = self.active.sample
         for pane in self.panes:
             pane.sample = event.sample
         self._tell_panes(lambda pane: pane.sample_chosen(event.sample))
-        if (was is None) != (event.sample is None):
-            self.refresh_bindings()  # there is something to decide upon, or no longer
+        self._look_what_can_be_decided()
 
     @on(Pane.InstanceChosen)
     def _instance_chosen(self, event: Pane.InstanceChosen) -> None:
         self._tell_panes(lambda pane: pane.instance_chosen(event.annotation_id))
+        self._look_what_can_be_decided()
+
+    def _look_what_can_be_decided(self) -> None:
+        """The keys of decisions come and go with the rows that they would be about."""
+        deciding = bool(self.chosen_rows())
+        if deciding != self._deciding:
+            self._deciding = deciding
+            self.refresh_bindings()
 
     @on(Pane.SampleOpened)
     def _sample_opened(self, event: Pane.SampleOpened) -> None:
