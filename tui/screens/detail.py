@@ -7,22 +7,20 @@ loaded is `sample_facts`' and `sample_events`' business, what comes next `neighb
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
-from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.follow import News
 from tui.jump import Jump, Places
-from tui.jumping import JumpingScreen
 from tui.neighbours import Neighbours
 from tui.sample_commands import (
     decisions_command,
@@ -35,6 +33,7 @@ from tui.sample_table import RowKey, SampleKey
 from tui.scene import ANNOTATION_ID
 from tui.screens.choose import ChooseScreen
 from tui.screens.event_table import EventTable
+from tui.screens.parts import PartedScreen
 from tui.widgets.image import OverlayImage
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.plot import CurvePlot
@@ -46,12 +45,10 @@ from wl_core.undoing import CURATION
 
 RELOAD = 1.0  # seconds between looks at a sample of a run that goes on
 SOON = 0.05  # seconds until the next bite of what is still being read
-WIDE, TALL = 120, 30  # cells from which all parts are in sight
 _DECISIONS = CURATION | {"undone"}
-PARTS = {"picture": "Picture", "facts": "Values", "instances": "Instances", "events": "Events"}
 
 
-class DetailScreen(JumpingScreen):
+class DetailScreen(PartedScreen):
     """Everything about one sample; Escape goes back.
 
     Args:
@@ -61,9 +58,13 @@ class DetailScreen(JumpingScreen):
         annotation_id: one of its instances, which is what is looked at.
     """
 
+    PARTS: ClassVar[Mapping[str, str]] = {
+        "picture": "Picture",
+        "facts": "Values",
+        "instances": "Instances",
+        "events": "Events",
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "next_part(1)", "Next part", id="sample.next_part"),
-        Binding("shift+tab", "next_part(-1)", "Part before", show=False, id="sample.part_before"),
         Binding("right_square_bracket,J", "step(1)", "Next", key_display="]", id="sample.next"),
         Binding("left_square_bracket,K", "step(-1)", "Before", key_display="[", id="sample.before"),
         Binding("slash", "search", "Find a value", show=False, key_display="/", priority=True,
@@ -90,7 +91,6 @@ class DetailScreen(JumpingScreen):
         self._signal: str | None = None
         self._fact_names: list[str] = []
         self._loaded_at = 0.0
-        self.part = "picture"  # that the keys go to, one of `PARTS`
 
     def compose(self) -> ComposeResult:
         yield StatusLine(self.wl_app.path.name, read_only=self.wl_app.read_only)
@@ -141,56 +141,16 @@ class DetailScreen(JumpingScreen):
 
     # Parts
 
-    @property
-    def _stops(self) -> list[Widget]:
-        """What the keys can go to, in order."""
-        return [self.image, self.facts, self.plot, self.instances, self.event_table]
+    def stops(self) -> Sequence[Widget]:
+        plot = [self.plot] if self.plot.display else []
+        return [self.image, self.facts, *plot, self.instances, self.event_table]
 
-    def action_next_part(self, by: int) -> None:
-        stops = [stop for stop in self._stops if stop is not self.plot or self.plot.display]
-        at = stops.index(self.focused) if self.focused in stops else -by
-        self._go_to(stops[(at + by) % len(stops)])
-
-    def _go_to(self, widget: Widget) -> None:
-        self._take_part(widget)  # in sight first: what is hidden cannot take the focus
-        self.set_focus(widget)
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        self._take_part(event.widget)
-        self.refresh_bindings()
+    def part_taken(self) -> None:
+        self._say_which()
         if self.part == "instances":
             self._point_out()
 
-    def _take_part(self, widget: Widget) -> None:
-        for name in PARTS:
-            if widget in self.query_one(f"#part-{name}").children:
-                self.part = name
-        self._say_which()
-        self._arrange()
-
-    def on_resize(self) -> None:
-        self._arrange()
-
-    def _arrange(self) -> None:
-        small = self.size.width < WIDE or self.size.height < TALL
-        self.set_class(small, "-single")
-        for name, title in PARTS.items():
-            part, is_active = self.query_one(f"#part-{name}"), name == self.part
-            part.set_class(is_active, "-active")
-            part.query_one(".pane--title", Static).update(
-                self._title(name, title, is_active, small)
-            )
-
-    def _title(self, name: str, title: str, is_active: bool, small: bool) -> Content:
-        """Its name and what is to be said of it; on a small terminal the other parts' as well."""
-        marked = Content.styled(f"{'▸' if is_active else ' '}{title} ", "bold")
-        others = [other for key, other in PARTS.items() if key != name] if small else []
-        said = f" {self._said_of(name)}" if self._said_of(name) else ""
-        return Content.assemble(
-            marked, said, ("  tab: " + " · ".join(others), "dim") if others else ""
-        )
-
-    def _said_of(self, name: str) -> str:
+    def said_of(self, name: str) -> str:
         if name == "instances":
             return f"{len(self.instances.table)}"
         if name == "events":
@@ -317,7 +277,7 @@ class DetailScreen(JumpingScreen):
         detail.scene.show_in(self.image)
         self._go_to_wanted()
         self._show_facts()
-        self._arrange()
+        self.lay_out_parts()
         self.event_table.look({at for one in detail.decisions for at in one.positions})
 
     def _go_to_wanted(self) -> None:
@@ -361,7 +321,7 @@ class DetailScreen(JumpingScreen):
 
         def take(name: str | None) -> None:
             if name in self._names_shown:
-                self._go_to(self.facts)
+                self.go_to_widget(self.facts)
                 self.facts.go_to(self._names_shown.index(name))
 
         now = self._signal or ""
@@ -427,7 +387,7 @@ class DetailScreen(JumpingScreen):
         """To where it is in the picture."""
         event.stop()
         self._point_out()
-        self._go_to(self.image)
+        self.go_to_widget(self.image)
 
     @on(OverlayImage.InstanceChosen)
     def _instance_stepped_to(self, event: OverlayImage.InstanceChosen) -> None:
@@ -439,7 +399,7 @@ class DetailScreen(JumpingScreen):
 
     @on(EventTable.Searched)
     def _searched(self) -> None:
-        self._arrange()
+        self.lay_out_parts()
 
     @on(VirtualTable.Ordered)
     def _ordered(self, event: VirtualTable.Ordered) -> None:
