@@ -143,7 +143,7 @@ class WlApp(App[None]):
     async def on_mount(self) -> None:
         self._reporting.enter_context(load_plugins().reporting_to(self._plugin_failures.append))
         if not self.is_headless and threading.current_thread() is threading.main_thread():
-            end_on_signals(lambda status: self.exit(return_code=status), self._keep_memory)
+            end_on_signals(self._leave, self._keep_memory)
         self.set_keymap(self.config.keys)
         if self._panes is None:
             self._panes = load_plugins().collect("wl_tui_panes")
@@ -165,6 +165,10 @@ class WlApp(App[None]):
 
     def on_app_focus(self) -> None:
         self.follower.set_attentive(True)
+
+    def _leave(self, status: int) -> None:
+        # What is being put on the screen just now is put there first, or it fails half-way.
+        self.call_after_refresh(partial(self.exit, return_code=status))
 
     def on_unmount(self) -> None:
         self.follower.close()

@@ -11,10 +11,12 @@ import signal
 import sys
 import termios
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
 PATIENCE = 3.0  # seconds for an application that is asked to end
+LOOK = 2.0  # seconds between looks whether the terminal is still there
 
 
 def end_on_signals(leave: Callable[[int], None], keep: Callable[[], None]) -> None:
@@ -41,8 +43,17 @@ def end_on_signals(leave: Callable[[int], None], keep: Callable[[], None]) -> No
             os._exit(128 + signal.SIGHUP)
         loop.call_soon_threadsafe(ended, signal.SIGHUP)
 
+    def look() -> None:
+        # No signal comes where it was not the controlling terminal, and Textual would read the
+        # end of its input again and again.
+        while not _terminal_is_gone():
+            time.sleep(LOOK)
+        keep()
+        os._exit(128 + signal.SIGHUP)
+
     loop.add_signal_handler(signal.SIGTERM, ended, signal.SIGTERM)
     signal.signal(signal.SIGHUP, hung_up)
+    threading.Thread(target=look, name="wl-terminal", daemon=True).start()
 
 
 def _terminal_is_gone() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -138,3 +139,21 @@ def test_it_ends_with_its_terminal_and_when_it_is_asked_to(
         assert time.monotonic() < deadline, "it goes on without a terminal"
         nuclei.train(1)
         time.sleep(0.02)
+
+
+def test_it_ends_with_a_terminal_that_sends_no_hangup(nuclei: NucleiRun) -> None:
+    master, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*WL, str(nuclei.path)],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,  # so that it is nobody's controlling terminal
+        env=os.environ | {"TERM": "xterm-256color"},
+    )
+    os.close(terminal)
+    seen = b""
+    while b"tile_00" not in seen:
+        seen += os.read(master, 1 << 16)
+    os.close(master)
+    assert process.wait(DEADLINE) == 128 + signal.SIGHUP
