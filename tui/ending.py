@@ -53,7 +53,8 @@ def end_on_signals(leave: Callable[[int], None], keep: Callable[[], None]) -> No
 
     loop.add_signal_handler(signal.SIGTERM, ended, signal.SIGTERM)
     signal.signal(signal.SIGHUP, hung_up)
-    threading.Thread(target=look, name="wl-terminal", daemon=True).start()
+    if not _terminal_is_gone():  # in a browser's tab there was none to begin with
+        threading.Thread(target=look, name="wl-terminal", daemon=True).start()
 
 
 def _terminal_is_gone() -> bool:
